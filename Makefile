@@ -4,11 +4,12 @@ PYTHON := .venv/bin/python
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
-.PHONY: help setup build demo test bench accuracy lint format install clean
+.PHONY: help setup build demo test sanitize bench accuracy lint format install clean
 
 help:
 	@echo "make demo      train a small language model through addnorm and compare it with torch"
 	@echo "make test      build everything and run every test"
+	@echo "make sanitize  the C++ tests under AddressSanitizer, UBSan and ThreadSanitizer"
 	@echo "make bench     speed tables          make accuracy  error tables"
 	@echo "make lint      all linters           make format    rewrite the layout of C++ and Python"
 	@echo "make install   PREFIX=dir: headers, library, find_package(addnorm), pkg-config"
@@ -28,6 +29,10 @@ test: build
 
 bench: build
 	@tools/bench.sh $(ARGS)
+
+sanitize: setup
+	@cmake --workflow --preset asan
+	@cmake --workflow --preset tsan
 
 lint: build
 	@tools/lint.sh

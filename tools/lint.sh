@@ -14,6 +14,9 @@ fi
 
 clang-format-14 --dry-run --Werror "${cxx[@]}" || failed+=(clang-format)
 python3 tools/check_layering.py || failed+=(layering)
+unlicensed=$(git ls-files '*.h' '*.cc' '*.c' '*.cpp' '*.py' '*.sh' '*.cmake' '*CMakeLists.txt' | while read -r f; do
+  [[ ! -s $f ]] || head -2 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f: no SPDX line"; done)
+[[ -z $unlicensed ]] || { echo "$unlicensed" >&2; failed+=(licence); }
 .venv/bin/ruff check --quiet . || failed+=(ruff)
 .venv/bin/ruff format --quiet --check . || failed+=("ruff format")
 if [[ $mode != --quick ]]; then
