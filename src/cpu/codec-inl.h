@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+// Element types <-> pairs of vectors of the compute type T (float or double). The only per-target file that knows types.
+// A pair is the unit of decision: one 16-bit vector in memory is two fp32 vectors in registers.
+
+#include "hwy/highway.h"
+#include "src/base/dtype.h"
+#include "src/core/args.h"
+
+#if defined(ADDNORM_CPU_CODEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ADDNORM_CPU_CODEC_INL_H_
+#undef ADDNORM_CPU_CODEC_INL_H_
+#else
+#define ADDNORM_CPU_CODEC_INL_H_
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace addnorm {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+template <class T>
+using Tag = hn::ScalableTag<T>;
+template <class T>
+using Vec = hn::Vec<Tag<T>>;
+// Lanes of one vector. Constant: the targets in use have fixed-size vectors.
+template <class T>
+inline constexpr size_t kLanes = hn::MaxLanes(Tag<T>());
+template <class T>
+inline constexpr size_t kPair = 2 * kLanes<T>;
+
+// Two vectors of consecutive elements.
+template <class T>
+struct Pair {
+  Vec<T> a, b;
+};
+
+// How much of a pair is inside the row: all of it (a type, so that the test vanishes), or the first `n` < kPair elements.
+struct Whole {};
+struct Part {
+  size_t n;
+};
+
+// An element type that is known when compiling, or when running.
+template <DType kType>
+struct StaticType {
+  StaticType() = default;
+  explicit HWY_INLINE StaticType(DType) {}
+  constexpr operator DType() const { return kType; }
+};
+struct AnyType {
+  DType type = DType::kF32;
+  AnyType() = default;
+  explicit HWY_INLINE AnyType(DType t) : type(t) {}
+  HWY_INLINE operator DType() const { return type; }
+};
+
+HWY_INLINE Vec<float> FromBF16(const uint16_t* p) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(Tag<float>(), FloatFromBF16(LoadBits<uint16_t>(p, 0)));
+#else
+  const Tag<uint32_t> du;
+  const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
+  return hn::BitCast(Tag<float>(), hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, p))));
+#endif
+}
+
+HWY_INLINE Vec<float> FromF16(const uint16_t* p) {
+#if HWY_TARGET == HWY_SCALAR
+  return hn::Set(Tag<float>(), FloatFromF16(LoadBits<uint16_t>(p, 0)));
+#elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+  const hn::Rebind<hwy::float16_t, Tag<float>> dh;
+  return hn::PromoteTo(Tag<float>(), hn::LoadU(dh, reinterpret_cast<const hwy::float16_t*>(p)));
+#else
+  // Highway 1.0.3 is wrong for 2,048 values here. Scaling by 2^112 is exact, for subnormals too.
+  const Tag<uint32_t> du;
+  const Tag<float> df;
+  const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
+  const auto bits = hn::PromoteTo(du, hn::LoadU(dh, p));
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFu));
+  const auto shifted = hn::ShiftLeft<13>(magnitude);
+  const auto scaled = hn::BitCast(du, hn::Mul(hn::BitCast(df, shifted), hn::Set(df, 0x1p112f)));
+  const Tag<int32_t> di;
+  const auto special = hn::Gt(hn::BitCast(di, magnitude), hn::Set(di, 0x7BFF));
+  const auto value = hn::IfThenElse(hn::RebindMask(du, special), hn::Or(shifted, hn::Set(du, 0x7F800000u)), scaled);
+  return hn::BitCast(df, hn::Or(value, sign));
+#endif
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// The low 16 bits of each 32-bit lane, which must be all that is set.
+HWY_INLINE void StoreLow16(Vec<uint32_t> v, uint16_t* p) {
+  const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
+#if HWY_TARGET == HWY_AVX3
+  hn::StoreU(hn::TruncateTo(dh, v), dh, p);
+#else
+  hn::StoreU(hn::DemoteTo(dh, hn::BitCast(Tag<int32_t>(), v)), dh, p);
+#endif
+}
+#endif
+
+HWY_INLINE void ToBF16(Vec<float> v, uint16_t* p) {
+#if HWY_TARGET == HWY_SCALAR
+  StoreBits(p, 0, BF16FromFloat(hn::GetLane(v)));
+#else
+  // Round to nearest even in integers: Highway 1.0.3 truncates, and vcvtneps2bf16 flushes subnormals.
+  const Tag<uint32_t> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu))));
+  const auto nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40u));
+  StoreLow16(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded), p);
+#endif
+}
+
+HWY_INLINE void ToF16(Vec<float> v, uint16_t* p) {
+#if HWY_TARGET == HWY_SCALAR
+  StoreBits(p, 0, F16FromFloat(hn::GetLane(v)));
+#elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+  const hn::Rebind<hwy::float16_t, Tag<float>> dh;
+  hn::StoreU(hn::DemoteTo(dh, v), dh, reinterpret_cast<hwy::float16_t*>(p));
+#else
+  const Tag<uint32_t> du;
+  const Tag<int32_t> di;
+  const Tag<float> df;
+  const auto bits = hn::BitCast(du, v);
+  const auto sign = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000u));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+  const auto signed_magnitude = hn::BitCast(di, magnitude);
+  // Normal results: re-bias, round to nearest even, shift.
+  const auto odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1u));
+  const auto normal = hn::ShiftRight<13>(hn::Add(hn::Sub(magnitude, hn::Set(du, 112u << 23)), hn::Add(odd, hn::Set(du, 0x0FFFu))));
+  // Subnormal results: one ulp of 0.5f is the spacing of fp16 subnormals, so the addition rounds.
+  const auto small = hn::Sub(hn::BitCast(du, hn::Add(hn::BitCast(df, magnitude), hn::Set(df, 0.5f))), hn::Set(du, 0x3F000000u));
+  auto value = hn::IfThenElse(hn::RebindMask(du, hn::Lt(signed_magnitude, hn::Set(di, 0x38800000))), small, normal);
+  const auto huge = hn::Gt(signed_magnitude, hn::Set(di, 0x477FEFFF));
+  value = hn::IfThenElse(hn::RebindMask(du, huge), hn::Set(du, 0x7C00u), value);
+  value = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), hn::Set(du, 0x7E00u), value);
+  StoreLow16(hn::Or(value, sign), p);
+#endif
+}
+
+template <class T>
+HWY_INLINE Pair<T> Zeros() {
+  return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())};
+}
+
+// kPair elements from element index 0 of `p`.
+template <class T, class Type>
+HWY_INLINE Pair<T> LoadPair(const void* p, Type type) {
+  constexpr size_t kN = kLanes<T>;
+  if constexpr (sizeof(T) == 8) {
+    const auto* q = static_cast<const T*>(p);
+    return {hn::LoadU(Tag<T>(), q), hn::LoadU(Tag<T>(), q + kN)};
+  } else {
+    if (type == DType::kF32) {
+      const auto* q = static_cast<const float*>(p);
+      return {hn::LoadU(Tag<T>(), q), hn::LoadU(Tag<T>(), q + kN)};
+    }
+    const auto* q = static_cast<const uint16_t*>(p);
+    if (type == DType::kBF16) return {FromBF16(q), FromBF16(q + kN)};
+    return {FromF16(q), FromF16(q + kN)};
+  }
+}
+
+template <class T, class Type>
+HWY_INLINE void StorePair(void* p, Type type, const Pair<T>& v) {
+  constexpr size_t kN = kLanes<T>;
+  if constexpr (sizeof(T) == 8) {
+    auto* q = static_cast<T*>(p);
+    hn::StoreU(v.a, Tag<T>(), q);
+    hn::StoreU(v.b, Tag<T>(), q + kN);
+  } else {
+    if (type == DType::kF32) {
+      auto* q = static_cast<float*>(p);
+      hn::StoreU(v.a, Tag<T>(), q);
+      return hn::StoreU(v.b, Tag<T>(), q + kN);
+    }
+    auto* q = static_cast<uint16_t*>(p);
+    if (type == DType::kBF16) {
+      ToBF16(v.a, q);
+      return ToBF16(v.b, q + kN);
+    }
+    ToF16(v.a, q);
+    ToF16(v.b, q + kN);
+  }
+}
+
+template <class T>
+HWY_INLINE size_t TypeBytes(DType type) {
+  return sizeof(T) == 8 ? 8 : (type == DType::kF32 ? 4 : 2);
+}
+
+// The partial pair at the end of a row goes through a buffer: no byte outside the row is touched.
+template <class T>
+HWY_NOINLINE Pair<T> LoadPart(const void* p, DType type, size_t n) {
+  alignas(64) unsigned char buffer[kPair<T> * sizeof(T)] = {};
+  std::memcpy(buffer, p, n * TypeBytes<T>(type));
+  return LoadPair<T>(buffer, AnyType(type));
+}
+template <class T>
+HWY_NOINLINE void StorePart(void* p, DType type, const Pair<T>& v, size_t n) {
+  alignas(64) unsigned char buffer[kPair<T> * sizeof(T)];
+  StorePair<T>(buffer, AnyType(type), v);
+  std::memcpy(p, buffer, n * TypeBytes<T>(type));
+}
+
+// One row of an input operand. A null row is an absent stage.
+template <class T, class Type>
+class InRow {
+ public:
+  InRow() = default;
+  HWY_INLINE InRow(const In& in, size_t row) : type_(in.dtype) {
+    if (in) p_ = static_cast<const unsigned char*>(in.data) + static_cast<ptrdiff_t>(row) * in.row_stride * Bytes();
+  }
+  explicit HWY_INLINE operator bool() const { return p_ != nullptr; }
+  HWY_INLINE Pair<T> Load(size_t i, Whole) const { return LoadPair<T>(At(i), type_); }
+  HWY_INLINE Pair<T> Load(size_t i, Part part) const { return LoadPart<T>(At(i), type_, part.n); }
+
+ private:
+  HWY_INLINE ptrdiff_t Bytes() const { return static_cast<ptrdiff_t>(TypeBytes<T>(type_)); }
+  HWY_INLINE const unsigned char* At(size_t i) const { return p_ + static_cast<ptrdiff_t>(i) * Bytes(); }
+  const unsigned char* p_ = nullptr;
+  Type type_;
+};
+
+template <class T, class Type>
+class OutRow {
+ public:
+  OutRow() = default;
+  HWY_INLINE OutRow(const Out& out, size_t row) : type_(out.dtype) {
+    if (out) p_ = static_cast<unsigned char*>(out.data) + static_cast<ptrdiff_t>(row) * out.row_stride * Bytes();
+  }
+  explicit HWY_INLINE operator bool() const { return p_ != nullptr; }
+  HWY_INLINE void Store(size_t i, Whole, const Pair<T>& v) const { StorePair<T>(At(i), type_, v); }
+  HWY_INLINE void Store(size_t i, Part part, const Pair<T>& v) const { StorePart<T>(At(i), type_, v, part.n); }
+
+ private:
+  HWY_INLINE ptrdiff_t Bytes() const { return static_cast<ptrdiff_t>(TypeBytes<T>(type_)); }
+  HWY_INLINE unsigned char* At(size_t i) const { return p_ + static_cast<ptrdiff_t>(i) * Bytes(); }
+  unsigned char* p_ = nullptr;
+  Type type_;
+};
+
+// A per-row scalar, exact.
+HWY_INLINE double RowScalar(const In& in, size_t row, double absent) {
+  return in ? LoadElement(in.data, in.dtype, static_cast<size_t>(static_cast<ptrdiff_t>(row) * in.row_stride)) : absent;
+}
+HWY_INLINE void StoreRowScalar(const Out& out, size_t row, double value) {
+  if (out) StoreElement(out.data, out.dtype, static_cast<size_t>(static_cast<ptrdiff_t>(row) * out.row_stride), value);
+}
+
+// The value after a trip through a 16-bit type (norm.from_rounded).
+template <class T>
+HWY_NOINLINE Pair<T> RoundPair(DType type, const Pair<T>& v) {
+  if (sizeof(T) == 8 || type == DType::kF32) return v;
+  alignas(64) unsigned char buffer[kPair<T> * sizeof(T)];
+  StorePair<T>(buffer, AnyType(type), v);
+  return LoadPair<T>(buffer, AnyType(type));
+}
+
+// Elementwise arithmetic of pairs: one rounding per operation, never contracted.
+template <class T>
+HWY_INLINE Pair<T> operator+(const Pair<T>& x, const Pair<T>& y) {
+  return {hn::Add(x.a, y.a), hn::Add(x.b, y.b)};
+}
+template <class T>
+HWY_INLINE Pair<T> operator-(const Pair<T>& x, const Pair<T>& y) {
+  return {hn::Sub(x.a, y.a), hn::Sub(x.b, y.b)};
+}
+template <class T>
+HWY_INLINE Pair<T> operator*(const Pair<T>& x, const Pair<T>& y) {
+  return {hn::Mul(x.a, y.a), hn::Mul(x.b, y.b)};
+}
+template <class T>
+HWY_INLINE Pair<T> operator-(const Pair<T>& x, Vec<T> y) {
+  return {hn::Sub(x.a, y), hn::Sub(x.b, y)};
+}
+template <class T>
+HWY_INLINE Pair<T> operator*(const Pair<T>& x, Vec<T> y) {
+  return {hn::Mul(x.a, y), hn::Mul(x.b, y)};
+}
+
+// Zeroes what lies outside the row.
+template <class T>
+HWY_INLINE Pair<T> Inside(Whole, const Pair<T>& v) {
+  return v;
+}
+template <class T>
+HWY_INLINE Pair<T> Inside(Part part, const Pair<T>& v) {
+  const Tag<T> d;
+  constexpr size_t kN = kLanes<T>;
+  const auto first = hn::FirstN(d, HWY_MIN(part.n, kN));
+  const auto second = hn::FirstN(d, part.n > kN ? part.n - kN : 0);
+  return {hn::IfThenElseZero(first, v.a), hn::IfThenElseZero(second, v.b)};
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace addnorm
+HWY_AFTER_NAMESPACE();
+
+#endif  // ADDNORM_CPU_CODEC_INL_H_
