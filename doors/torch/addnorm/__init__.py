@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""addnorm: dropout + add + LayerNorm / RMSNorm as fused operators for PyTorch on the CPU, forward and backward.
+
+Results are the same bits for every thread count, SIMD target and run. The operators are also torch.ops.addnorm.*.
+"""
+
+from addnorm import _library as _library
+from addnorm import ops as ops  # registers torch.ops.addnorm
+from addnorm.functional import (
+    add_layer_norm,
+    add_layer_norm_grad,
+    add_rms_norm,
+    dropout_add_layer_norm,
+    dropout_add_rms_norm,
+    layer_norm,
+    layer_norm_backward,
+    rms_norm,
+)
+from addnorm.nn import DropoutAddLayerNorm, DropoutAddRMSNorm
+
+__version__ = _library.build_info()["version"]
+
+__all__ = [
+    "DropoutAddLayerNorm",
+    "DropoutAddRMSNorm",
+    "add_layer_norm",
+    "add_layer_norm_grad",
+    "add_rms_norm",
+    "dropout_add_layer_norm",
+    "dropout_add_rms_norm",
+    "layer_norm",
+    "layer_norm_backward",
+    "rms_norm",
+]

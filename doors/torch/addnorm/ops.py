@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What torch must know of torch.ops.addnorm beside its kernels: shapes for tracing, derivatives, and vmap.
+
+``forward`` and ``backward`` never get a derivative: eager calls use them (see functional.py). ``dropout_add_norm`` and
+``dropout_add_norm_backward`` are the same kernels with one, for torch.compile.
+"""
+
+import torch
+from torch import Tensor
+
+from addnorm import _library
+
+_library.load()
+
+_PAIRS = (("forward", "backward"), ("dropout_add_norm", "dropout_add_norm_backward"))
+NO_DOUBLE_BACKWARD = "addnorm: the gradients have no derivative of their own (double backward, create_graph=True) yet"
+
+
+# ---- Shapes ----------------------------------------------------------------------------------------------------------
+
+
+def _same_device(op: str, first: str, tensor: Tensor, **others: Tensor | None) -> None:
+    for name, other in others.items():
+        if other is not None and other.device != tensor.device:
+            raise ValueError(f"torch.ops.addnorm.{op}: argument '{name}' is on {other.device}, expected {tensor.device}, the device of {first}")
+
+
+def _wide(x: Tensor) -> torch.dtype:
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def prenorm_dtype(x0: Tensor, residual: Tensor | None, residual_in_fp32: bool) -> torch.dtype:
+    """The type of the pre-norm result: the residual's, else float32 if asked for, else x0's. (float64 stays float64.)"""
+    if residual is not None:
+        return residual.dtype
+    return _wide(x0) if residual_in_fp32 else x0.dtype
+
+
+def _fake_forward(
+    x0, residual, weight, bias, eps, is_rms_norm=False, want_prenorm=False, want_stats=False, rowscale=None, layerscale=None,
+    seed=None, p=0.0, want_mask=False, residual_in_fp32=False, norm_from_rounded=False, normalized_rank=1,
+):  # fmt: skip
+    _same_device("dropout_add_norm", "x0", x0, residual=residual, weight=weight, bias=bias, rowscale=rowscale, layerscale=layerscale)
+    lead = x0.shape[: x0.dim() - normalized_rank]
+    stats_shape = (1 if is_rms_norm else 3, *lead) if want_stats else (0,)
+    return (
+        x0.new_empty(x0.shape),
+        x0.new_empty(x0.shape if want_prenorm else (0,), dtype=prenorm_dtype(x0, residual, residual_in_fp32)),
+        x0.new_empty(x0.shape if want_mask else (0,), dtype=torch.bool),
+        x0.new_empty(stats_shape, dtype=_wide(x0)),
+    )
+
+
+def _fake_backward(
+    dy, dprenorm, prenorm, stats, weight, bias, eps, output_mask, is_rms_norm=False, x0=None, residual=None, rowscale=None,
+    layerscale=None, seed=None, p=0.0, residual_in_fp32=False, norm_from_rounded=False, normalized_rank=1,
+):  # fmt: skip
+    _same_device("dropout_add_norm_backward", "dy", dy, dprenorm=dprenorm, prenorm=prenorm, stats=stats, weight=weight, x0=x0,
+                 residual=residual, rowscale=rowscale, layerscale=layerscale)  # fmt: skip
+    lead, tail = dy.shape[: dy.dim() - normalized_rank], dy.shape[dy.dim() - normalized_rank :]
+    x0_dtype = (dy if x0 is None else x0).dtype
+    weight_dtype = x0_dtype if weight is None else weight.dtype
+    if residual is None and prenorm is not None:
+        residual_dtype = prenorm.dtype
+    else:
+        residual_dtype = prenorm_dtype(dy.new_empty(0, dtype=x0_dtype), residual, residual_in_fp32)
+    shapes = (dy.shape, dy.shape, tail, tail, lead, tail)
+    dtypes = (
+        x0_dtype,
+        residual_dtype,
+        weight_dtype,
+        weight_dtype if bias is None else bias.dtype,
+        x0_dtype if rowscale is None else rowscale.dtype,
+        x0_dtype if layerscale is None else layerscale.dtype,
+    )
+    return tuple(
+        dy.new_empty(shape if wanted else (0,), dtype=dtype) for wanted, shape, dtype in zip(output_mask, shapes, dtypes, strict=True)
+    )
+
+
+def _fake_add_layer_norm_grad(dy, x1, x2, rstd, mean, gamma=None, dsum=None, normalized_rank=1, in_gamma_dtype=False):
+    _same_device("add_layer_norm_grad", "dy", dy, x1=x1, x2=x2, rstd=rstd, mean=mean, gamma=gamma, dsum=dsum)
+    column_dtype = (dy if gamma is None else gamma).dtype if in_gamma_dtype else _wide(dy)
+    tail = dy.shape[dy.dim() - normalized_rank :]
+    return dy.new_empty(dy.shape), dy.new_empty(tail, dtype=column_dtype), dy.new_empty(tail, dtype=column_dtype)
+
+
+def _fake_layer_norm_backward(grad_out, input, normalized_rank, mean, rstd, weight=None, bias=None, output_mask=(True, True, True)):
+    _same_device("layer_norm_backward", "input", input, grad_out=grad_out, mean=mean, rstd=rstd, weight=weight)
+    tail = input.shape[input.dim() - normalized_rank :]
+    weight_dtype = (input if weight is None else weight).dtype
+    return (
+        input.new_empty(input.shape if output_mask[0] else (0,)),
+        input.new_empty(tail if output_mask[1] else (0,), dtype=weight_dtype),
+        input.new_empty(tail if output_mask[2] else (0,), dtype=weight_dtype if bias is None else bias.dtype),
+    )
+
+
+# ---- Derivatives -----------------------------------------------------------------------------------------------------
+
+
+def is_plain(residual, rowscale, layerscale, p: float) -> bool:
+    """True if h is x0 itself."""
+    return residual is None and rowscale is None and layerscale is None and p == 0
+
+
+def is_exact(dtype: torch.dtype, norm_from_rounded: bool) -> bool:
+    """True if a pre-norm result of this type is the very h that was normalised, so that the statistics of the forward belong to it."""
+    return norm_from_rounded or dtype == torch.float32 or dtype == torch.float64
+
+
+def gradients(op, needs, dy, dprenorm, saved, attributes):
+    """The gradients of x0, residual, weight, bias, rowscale, layerscale; None for those that `needs` does not ask for.
+
+    saved: (h or None, stats, weight, bias, x0, residual, rowscale, layerscale, seed); attributes: see functional.py.
+    """
+    h, stats, weight, bias, x0, residual, rowscale, layerscale, seed = saved
+    eps, p, is_rms_norm, residual_in_fp32, norm_from_rounded, normalized_rank, x0_dtype, residual_dtype = attributes
+    if dy is None:
+        if dprenorm is None:
+            return (None,) * 6
+        dy = torch.zeros(dprenorm.shape, dtype=x0_dtype, device=dprenorm.device)
+    # Without dropout and scales the gradients of x0 and residual are the same numbers; torch, too, hands out one tensor twice.
+    twin = needs[0] and needs[1] and p == 0 and rowscale is None and layerscale is None and x0_dtype == residual_dtype
+    wanted = [needs[0], needs[1] and not twin, needs[2], needs[3], needs[4], needs[5]]
+    results = op(
+        dy, dprenorm, h, stats, weight, bias, eps, wanted, is_rms_norm, x0, residual, rowscale, layerscale, seed, p, residual_in_fp32,
+        norm_from_rounded, normalized_rank,
+    )  # fmt: skip
+    results = [result if want else None for result, want in zip(results, wanted, strict=True)]
+    if twin:
+        results[1] = results[0]
+    return results
+
+
+def keep(needs, inputs, prenorm, stats, save_inputs: bool):
+    """What the backward needs, in the order of gradients(). `prenorm`: the h to keep, or None if h is x0 or is formed again."""
+    x0, residual, weight, bias, rowscale, layerscale, seed, p = inputs
+    again = save_inputs and not is_plain(residual, rowscale, layerscale, p)
+    h = None if again else (x0 if is_plain(residual, rowscale, layerscale, p) else prenorm)
+    keep_x0 = again or needs[4] or needs[5]
+    # Of bias only the type matters, and weight tells it as a rule.
+    keep_bias = bias is not None and (weight is None or bias.dtype != weight.dtype)
+    return (h, stats, weight, bias if keep_bias else None, x0 if keep_x0 else None, residual if again else None, rowscale, layerscale, seed)
+
+
+def _setup_context(ctx, inputs, output):
+    (x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, _, residual_in_fp32,
+     norm_from_rounded, normalized_rank) = inputs  # fmt: skip
+    _, prenorm, mask, stats = output
+    needs = ctx.needs_input_grad
+    needs = (needs[0], needs[1], needs[2], needs[3], needs[8], needs[9])
+    dtype = prenorm_dtype(x0, residual, residual_in_fp32)
+    # Statistics of the unrounded h with a rounded prenorm: the caller wants h formed again.
+    save_inputs = not want_prenorm or (want_stats and not is_exact(dtype, norm_from_rounded))
+    saved = keep(needs, (x0, residual, weight, bias, rowscale, layerscale, seed, p), prenorm, stats if want_stats else None, save_inputs)
+    ctx.save_for_backward(*saved)
+    ctx.attributes = (eps, p, is_rms_norm, residual_in_fp32, norm_from_rounded, normalized_rank, x0.dtype, dtype)
+    ctx.needs = needs
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(mask, stats)
+
+
+def _backward(ctx, dy, dprenorm, dmask, dstats):
+    op = torch.ops.addnorm.dropout_add_norm_backward.default
+    dx0, dresidual, dweight, dbias, drowscale, dlayerscale = gradients(op, ctx.needs, dy, dprenorm, ctx.saved_tensors, ctx.attributes)
+    return (dx0, dresidual, dweight, dbias, None, None, None, None, drowscale, dlayerscale, None, None, None, None, None, None)
+
+
+def _no_double_backward(ctx, *grads):
+    raise NotImplementedError(NO_DOUBLE_BACKWARD)
+
+
+# ---- vmap ------------------------------------------------------------------------------------------------------------
+
+
+def _loop(op, info, in_dims, args):
+    """One call per sample: always right."""
+    results = []
+    for sample in range(info.batch_size):
+        results.append(op(*(arg if dim is None else arg.select(dim, sample) for arg, dim in zip(args, in_dims, strict=True))))
+    return tuple(torch.stack(column) for column in zip(*results, strict=True)), (0,) * len(results[0])
+
+
+def _fold_rows(info, in_dims, args, row_operands, stats=None):
+    """The samples as more rows. Returns None if an operand that all rows share, or dropout (its mask counts rows), has samples."""
+    if any(dim is not None and i not in row_operands and i != stats for i, dim in enumerate(in_dims)):
+        return None
+    folded = list(args)
+    for i in row_operands:
+        if i >= len(args) or args[i] is None:
+            continue
+        dim = in_dims[i]
+        folded[i] = args[i].expand(info.batch_size, *args[i].shape) if dim is None else args[i].movedim(dim, 0)
+    if stats is not None and args[stats] is not None:
+        dim, tensor = in_dims[stats], args[stats]
+        shape = (tensor.shape[0], info.batch_size, *tensor.shape[1:])
+        folded[stats] = tensor.unsqueeze(1).expand(shape) if dim is None else tensor.movedim(dim, 1)
+    return folded
+
+
+def _draws(p: float) -> bool:
+    return 0 < p < 1
+
+
+def _vmap_forward(op):
+    def rule(info, in_dims, *args):
+        p = args[11] if len(args) > 11 else 0.0
+        folded = None if _draws(p) or info.batch_size == 0 else _fold_rows(info, in_dims, args, (0, 1, 8))
+        if folded is None:
+            return _loop(op, info, in_dims, args)
+        results = op(*folded)
+        return results, tuple(None if result.numel() == 0 and result.dim() == 1 else i for result, i in zip(results, (0, 0, 0, 1), strict=True))
+
+    return rule
+
+
+def _vmap_backward(op):
+    def rule(info, in_dims, *args):
+        p = args[14] if len(args) > 14 else 0.0
+        output_mask = args[7]
+        columns = output_mask[2] or output_mask[3] or output_mask[5]
+        folded = None
+        if not (columns or _draws(p) or info.batch_size == 0):
+            folded = _fold_rows(info, in_dims, args, (0, 1, 2, 9, 10, 11), stats=3)
+        if folded is None:
+            return _loop(op, info, in_dims, args)
+        return op(*folded), tuple(0 if wanted else None for wanted in output_mask)
+
+    return rule
+
+
+def _vmap_loop(op):
+    return lambda info, in_dims, *args: _loop(op, info, in_dims, args)
+
+
+# ---- Registration ----------------------------------------------------------------------------------------------------
+
+
+def _register() -> None:
+    library = torch.library
+    for forward, backward in _PAIRS:
+        library.register_fake(f"addnorm::{forward}", _fake_forward)
+        library.register_fake(f"addnorm::{backward}", _fake_backward)
+        library.register_vmap(f"addnorm::{forward}", _vmap_forward(getattr(torch.ops.addnorm, forward)))
+        library.register_vmap(f"addnorm::{backward}", _vmap_backward(getattr(torch.ops.addnorm, backward)))
+    library.register_autograd("addnorm::dropout_add_norm", _backward, setup_context=_setup_context)
+    library.register_autograd("addnorm::dropout_add_norm_backward", _no_double_backward)
+    for name, fake in (("add_layer_norm_grad", _fake_add_layer_norm_grad), ("layer_norm_backward", _fake_layer_norm_backward)):
+        library.register_fake(f"addnorm::{name}", fake)
+        library.register_vmap(f"addnorm::{name}", _vmap_loop(getattr(torch.ops.addnorm, name)))
+        library.register_autograd(f"addnorm::{name}", _no_double_backward)
+
+
+_register()
