@@ -3,7 +3,8 @@
 // picks a Target once per plan), so that libhwy is not needed at run time.
 
 // SSSE3 adds nothing over SSE4 that a machine of this century would miss.
-#define HWY_DISABLED_TARGETS HWY_SSSE3
+// SVE vectors have no fixed size, so that a struct cannot hold them; machines with SVE have NEON.
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #define HWY_COMPILE_ALL_ATTAINABLE  // keep the scalar target: the widest reach, and the yardstick of the tests
 
 #undef HWY_TARGET_INCLUDE
