@@ -18,9 +18,8 @@ if(Python_EXECUTABLE)
   execute_process(COMMAND "${Python_EXECUTABLE}" -c "${ask}" OUTPUT_VARIABLE answer ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
 endif()
 if(NOT answer)
-  set(line "torch not visible in this build environment (${Python_EXECUTABLE}); building without the torch front door. "
-           "Use: pip install --no-build-isolation .")
-  string(CONCAT line ${line})
+  string(CONCAT line "torch not visible in this build environment (${Python_EXECUTABLE}); building without the torch front door. "
+    "Use: pip install --no-build-isolation .")
   if(ADDNORM_TORCH STREQUAL "ON")
     message(FATAL_ERROR "${line}")
   endif()
