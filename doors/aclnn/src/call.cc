@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "doors/aclnn/src/call.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <new>
+
+#include "doors/aclnn/src/message.h"
+
+namespace addnorm::aclnn {
+
+#ifdef ADDNORM_ACLNN_SEEDED_FAULTS
+aclnnStatus seeded_code = 0;
+int seeded_rule = 0;
+#endif
+
+namespace {
+
+// "[2, 3]"
+class DimsText {
+ public:
+  DimsText(const int64_t* dims, int count) {
+    size_t used = static_cast<size_t>(std::snprintf(text_, sizeof text_, "["));
+    for (int i = 0; i < count; ++i) {
+      used += static_cast<size_t>(std::snprintf(text_ + used, sizeof text_ - used, i == 0 ? "%" PRId64 : ", %" PRId64, dims[i]));
+    }
+    std::snprintf(text_ + used, sizeof text_ - used, "]");
+  }
+  const char* c_str() const { return text_; }
+
+ private:
+  char text_[kMaxRank * 22 + 3];
+};
+
+bool IsSupported(aclDataType dtype) { return dtype == ACL_FLOAT || dtype == ACL_FLOAT16 || dtype == ACL_BF16; }
+
+}  // namespace
+
+bool Call::Refuse(aclnnStatus code, int rule, const char* format, ...) noexcept {
+#ifdef ADDNORM_ACLNN_SEEDED_FAULTS
+  if (code == seeded_code && rule == seeded_rule) return true;
+#endif
+  char text[400];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof text, format, arguments);
+  va_end(arguments);
+  status_ = Fail(code, "%s: rule %d-%d: argument %s", api_, code, rule, text);
+  return false;
+}
+
+bool Call::NotNull(int rule, const char* name, const void* pointer) noexcept {
+  return pointer != nullptr || Refuse(ACLNN_ERR_PARAM_NULLPTR, rule, "'%s' is null, expected a pointer", name);
+}
+
+bool Call::Begin(int rule) noexcept {
+  if (!NotNull(rule, "workspaceSize", workspace_size_) || !NotNull(rule, "executor", executor_out_)) return false;
+  executor_.reset(new (std::nothrow) Executor);
+  if (executor_ == nullptr) {
+    status_ = Fail(ACLNN_ERR_INNER, "%s: no memory", api_);
+    return false;
+  }
+  executor_->api = api_;
+  return true;
+}
+
+bool Call::NoFailedCreation(std::initializer_list<const void*> optional) noexcept {
+  if (std::find(optional.begin(), optional.end(), nullptr) == optional.end()) return true;
+  if (!TakeFailedCreation()) return true;
+  return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleCreation,
+                "of an optional tensor is null after a creation that failed, expected its text to be read (aclGetRecentErrMsg) if that is meant");
+}
+
+bool Call::Take(int slot, const char* name, const aclTensor* handle, Role role, bool output) noexcept {
+  Operand& o = executor_->operands[slot];
+  executor_->count = std::max(executor_->count, slot + 1);
+  o.name = name;
+  o.output = output;
+  if (handle == nullptr) return true;
+  Pinned<Tensor> tensor(handle);
+  if (!tensor) {
+    return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleHandle, "'%s' is %s, expected a live aclTensor", name, DescribeHandle(handle));
+  }
+  o.present = true;
+  o.role = role;
+  o.acl_dtype = tensor->dtype;
+  o.dtype = tensor->dtype == ACL_FLOAT16 ? DType::kF16 : tensor->dtype == ACL_BF16 ? DType::kBF16 : DType::kF32;
+  o.format = tensor->format;
+  o.created_rank = static_cast<int>(tensor->rank);
+  o.view.rank = std::min(o.created_rank, kMaxRank);
+  std::copy(tensor->shape, tensor->shape + o.view.rank, o.view.shape);
+  std::copy(tensor->strides, tensor->strides + o.view.rank, o.view.strides);
+  o.view.element_bytes = static_cast<int>(SizeOf(o.dtype));
+  o.offset = tensor->offset;
+  o.address = static_cast<std::byte*>(__atomic_load_n(&tensor->data, __ATOMIC_RELAXED));
+  const int64_t* storage = tensor->storage;
+  const auto storage_rank = static_cast<int>(tensor->storage_rank);
+  const bool sensible = std::all_of(storage, storage + storage_rank, [](int64_t n) { return n >= 0; });
+  o.storage = storage_rank == 0 ? -1 : sensible ? CountElements(storage, storage_rank) : 0;
+  return true;
+}
+
+bool Call::TakeDims(const char* name, const aclIntArray* handle, int rule, int64_t (&dims)[kMaxRank], int* count) noexcept {
+  Pinned<IntArray> array(handle);
+  if (!array) {
+    return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleHandle, "'%s' is %s, expected a live aclIntArray", name, DescribeHandle(handle));
+  }
+  if (array->size > kMaxRank) {
+    return Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' length is %" PRIu64 ", expected at most %d", name, array->size, kMaxRank);
+  }
+  *count = static_cast<int>(array->size);
+  std::copy(array->values(), array->values() + array->size, dims);
+  return true;
+}
+
+bool Call::TakeMask(const char* name, const aclBoolArray* handle, int rule, bool (&mask)[3]) noexcept {
+  Pinned<BoolArray> array(handle);
+  if (!array) {
+    return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleHandle, "'%s' is %s, expected a live aclBoolArray", name, DescribeHandle(handle));
+  }
+  if (array->size != 3 && !Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' length is %" PRIu64 ", expected 3", name, array->size)) return false;
+  for (uint64_t i = 0; i < 3; ++i) mask[i] = i < array->size && array->values()[i];
+  return true;
+}
+
+bool Call::Type(int rule, int slot) noexcept {
+  const Operand& o = (*this)[slot];
+  char buffer[32];
+  return !o.present || IsSupported(o.acl_dtype) ||
+         Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' dtype is %s, expected FLOAT, FLOAT16 or BFLOAT16", o.name, NameOf(o.acl_dtype, buffer));
+}
+
+bool Call::Type(int rule, int slot, aclDataType expected, const char* whose, bool or_float) noexcept {
+  const Operand& o = (*this)[slot];
+  if (!o.present || o.acl_dtype == expected || (or_float && o.acl_dtype == ACL_FLOAT)) return true;
+  char got[32], want[32];
+  return Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' dtype is %s, expected %s%s%s%s", o.name, NameOf(o.acl_dtype, got), NameOf(expected, want),
+                or_float && expected != ACL_FLOAT ? " or FLOAT" : "", whose[0] == '\0' ? "" : ", the dtype of ", whose);
+}
+
+bool Call::PlainFormat(int slot) noexcept {
+  const Operand& o = (*this)[slot];
+  const int format = static_cast<int>(o.format);
+  return !o.present || format == ACL_FORMAT_ND || format == ACL_FORMAT_NCHW || format == ACL_FORMAT_NHWC || format == ACL_FORMAT_NCL ||
+         format == ACL_FORMAT_NCDHW ||
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleFormat, "'%s' format is %d, expected ND (2), NCHW (0), NHWC (1), NCDHW (30) or NCL (47)", o.name, format);
+}
+
+bool Call::Rank(aclnnStatus code, int rule, int slot, int min, int max) noexcept {
+  const Operand& o = (*this)[slot];
+  return !o.present || (o.created_rank >= min && o.created_rank <= max) ||
+         Refuse(code, rule, "'%s' rank is %d, expected %d to %d", o.name, o.created_rank, min, max);
+}
+
+bool Call::Sizes(int slot) noexcept {
+  const Operand& o = (*this)[slot];
+  if (!o.present) return true;
+  for (int i = 0; i < o.view.rank; ++i) {
+    if (o.view.shape[i] < 0) {
+      return Refuse(shape_code_, kRuleSizes, "'%s' shape[%d] is %" PRId64 ", expected 0 or more", o.name, i, o.view.shape[i]);
+    }
+  }
+  return CountElements(o.view.shape, o.view.rank) >= 0 ||
+         Refuse(shape_code_, kRuleSizes, "'%s' shape is %s, expected at most 2^46 elements", o.name,
+                DimsText(o.view.shape, o.view.rank).c_str());
+}
+
+bool Call::Shape(aclnnStatus code, int rule, int slot, const Expected& expected) noexcept {
+  const Operand& o = (*this)[slot];
+  if (!o.present || (o.view.rank == expected.count && std::equal(expected.dims, expected.dims + expected.count, o.view.shape))) return true;
+  return Refuse(code, rule, "'%s' shape is %s, expected %s, %s", o.name, DimsText(o.view.shape, o.view.rank).c_str(),
+                DimsText(expected.dims, expected.count).c_str(), expected.what);
+}
+
+bool Call::StatShape(int rule, int slot, const Expected& full, int normalized_rank, bool short_form) noexcept {
+  const Operand& o = (*this)[slot];
+  if (!o.present) return true;
+  const int leading = full.count - normalized_rank;
+  int64_t ones[kMaxRank];
+  std::fill(std::copy(full.dims, full.dims + leading, ones), ones + full.count, 1);
+  const bool same = (o.view.rank == full.count || (short_form && o.view.rank == leading)) && std::equal(ones, ones + o.view.rank, o.view.shape);
+  return same || Refuse(shape_code_, rule, "'%s' shape is %s, expected %s, %s", o.name, DimsText(o.view.shape, o.view.rank).c_str(),
+                        DimsText(ones, full.count).c_str(), full.what);
+}
+
+bool Call::Count(int rule, int slot, int64_t expected, const char* what) noexcept {
+  const Operand& o = (*this)[slot];
+  if (!o.present) return true;
+  const int64_t count = CountElements(o.view.shape, o.view.rank);
+  return count == expected || Refuse(shape_code_, rule, "'%s' element count is %" PRId64 ", expected %" PRId64 ", %s", o.name, count, expected, what);
+}
+
+bool Call::Split(int slot, int normalized_rank) noexcept {
+  const Operand& o = (*this)[slot];
+  const int leading = o.view.rank - normalized_rank;
+  executor_->normalized_rank = normalized_rank;
+  executor_->rows = CountElements(o.view.shape, leading);
+  executor_->cols = CountElements(o.view.shape + leading, normalized_rank);
+  return (executor_->rows >= 0 && executor_->cols >= 0) ||
+         Refuse(shape_code_, kRuleSizes, "'%s' shape is %s, expected at most 2^46 rows and columns", o.name,
+                DimsText(o.view.shape, o.view.rank).c_str());
+}
+
+bool Call::Eps(const char* name, double eps) noexcept {
+  executor_->eps = eps;
+  return (std::isfinite(eps) && eps >= 0) ||
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleEps, "'%s' is %g, expected a finite number >= 0", name, eps);
+}
+
+bool Call::Memory(const Operand& o) noexcept {
+  for (int i = 0; i < o.view.rank; ++i) {
+    if (o.view.strides[i] < 0 &&
+        !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' stride[%d] is %" PRId64 ", expected 0 or more", o.name, i, o.view.strides[i])) {
+      return false;
+    }
+  }
+  if ((o.offset < 0 || o.offset > kMaxElements) &&
+      !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' offset is %" PRId64 ", expected 0 to 2^46", o.name, o.offset)) {
+    return false;
+  }
+  const int64_t extent = Extent(o.view), room = o.storage < 0 ? kMaxElements : o.storage;
+  if ((extent < 0 || (extent != 0 && extent + o.offset > room)) &&
+      !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStorage,
+              "'%s' view of shape %s, strides %s and offset %" PRId64 " is larger than its storage, expected %" PRId64 " elements to hold it", o.name,
+              DimsText(o.view.shape, o.view.rank).c_str(), DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
+    return false;
+  }
+  return !o.output || !OverlapsItself(o.view) ||
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' strides are %s for shape %s, expected an output that does not overlap itself", o.name,
+                DimsText(o.view.strides, o.view.rank).c_str(), DimsText(o.view.shape, o.view.rank).c_str());
+}
+
+aclnnStatus Call::Finish(addnorm::Status (*make_plan)(const Executor&, Plan*)) noexcept {
+  Executor& e = *executor_;
+  for (int i = 0; i < e.count; ++i) {
+    Operand& o = e.operands[i];
+    if (!o.used()) continue;
+    if (!Memory(o)) return status_;
+    o.Locate();
+  }
+  const Operand *output, *other;
+  if (FindOverlap(e, &output, &other) && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap,
+                                                 "'%s' memory is shared with '%s', expected memory of its own or exactly an input's", output->name,
+                                                 other->name)) {
+    return status_;
+  }
+  e.make_plan = make_plan;
+  const addnorm::Status status = PlanExecutor(&e);
+  if (!status.ok()) return Fail(ACLNN_ERR_INNER, "%s", status.message());
+  void* handle = AddHandle(Kind::kExecutor, &e);
+  if (handle == nullptr) return Fail(ACLNN_ERR_INNER, "%s: no free handle", api_);
+  executor_.release();
+  *workspace_size_ = e.workspace_bytes;
+  *executor_out_ = static_cast<aclOpExecutor*>(handle);
+  return ACLNN_SUCCESS;
+}
+
+}  // namespace addnorm::aclnn

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// From operands to the core's plan: what is given as it is, what is staged, and where.
+#include "doors/aclnn/src/executor.h"
+
+namespace addnorm::aclnn {
+namespace {
+
+constexpr uint64_t kAlign = 64;
+
+// Addresses that are not known yet when phase 1 plans: apart from each other and from all memory, and never dereferenced.
+std::byte* Placeholder(uint64_t region, uint64_t offset) { return reinterpret_cast<std::byte*>((uint64_t{1} << 56) + (region << 51) + offset); }
+
+// Describes the operand for the core without a copy; false if the core has no such view.
+bool DescribeInPlace(const Executor& e, Operand* o) {
+  const View& v = o->view;
+  if (reinterpret_cast<uintptr_t>(v.data) % static_cast<uintptr_t>(v.element_bytes) != 0) return false;
+  const int split = o->role == Role::kRows ? v.rank - e.normalized_rank : o->role == Role::kStat ? v.rank : 0;
+  const Folded rows = Fold(v.shape, v.strides, split), cols = Fold(v.shape + split, v.strides + split, v.rank - split);
+  if (rows.rank > 1 || cols.rank > 1 || (cols.rank == 1 && cols.strides[0] != 1)) return false;
+  o->core_rank = 0;
+  if (o->role != Role::kCols) {
+    o->core_shape[0] = e.rows;
+    o->core_strides[o->core_rank++] = rows.rank == 1 ? rows.strides[0] : o->role == Role::kRows ? e.cols : 1;
+  }
+  if (o->role != Role::kStat) {
+    o->core_shape[o->core_rank] = e.cols;
+    o->core_strides[o->core_rank++] = 1;
+  }
+  o->core_data = v.data;
+  return true;
+}
+
+void DescribeStaged(const Executor& e, Operand* o, std::byte* stage) {
+  o->core_rank = 0;
+  if (o->role != Role::kCols) {
+    o->core_shape[0] = e.rows;
+    o->core_strides[o->core_rank++] = o->role == Role::kRows ? e.cols : 1;
+  }
+  if (o->role != Role::kStat) {
+    o->core_shape[o->core_rank] = e.cols;
+    o->core_strides[o->core_rank++] = 1;
+  }
+  o->core_data = stage + o->stage_offset;
+}
+
+bool IsExact(const Operand& a, const Operand& b) { return a.acl_dtype == b.acl_dtype && SameMemory(a.view, b.view); }
+
+// The core writes a whole tensor over itself, and nothing else over an input: other exact matches, and outputs that interleave with another
+// operand, go through the workspace.
+bool MustStage(const Executor& e, const Operand& output) {
+  for (int i = 0; i < e.count; ++i) {
+    const Operand& other = e[i];
+    if (&other == &output || !other.used() || !RangesMeet(output.view, other.view)) continue;
+    if (other.output || output.role != Role::kRows || other.role != Role::kRows || !IsExact(output, other)) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+TensorView Operand::Core() const {
+  if (!used()) return {};
+  const auto rank = static_cast<size_t>(core_rank);
+  return {core_data, dtype, {core_shape, rank}, {core_strides, rank}};
+}
+
+bool FindOverlap(const Executor& e, const Operand** output, const Operand** other) noexcept {
+  for (int i = 0; i < e.count; ++i) {
+    if (!e[i].output || !e[i].used() || e[i].address == nullptr) continue;
+    for (int j = 0; j < e.count; ++j) {
+      if (j == i || !e[j].used() || e[j].address == nullptr || !Intersect(e[i].view, e[j].view)) continue;
+      if (!e[j].output && IsExact(e[i], e[j])) continue;
+      *output = &e[i];
+      *other = &e[j];
+      return true;
+    }
+  }
+  return false;
+}
+
+const Operand* RedescribeOperands(Executor* e) noexcept {
+  for (int i = 0; i < e->count; ++i) {
+    Operand& o = e->operands[i];
+    if (!o.used() || o.staged || CountElements(o.view.shape, o.view.rank) == 0) continue;
+    if (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o))) return &o;
+  }
+  return nullptr;
+}
+
+addnorm::Status PlanExecutor(Executor* e) noexcept {
+  e->stage_bytes = 0;
+  for (int i = 0; i < e->count; ++i) {
+    Operand& o = e->operands[i];
+    if (!o.used()) continue;
+    const bool known = o.address != nullptr;
+    const int64_t elements = CountElements(o.view.shape, o.view.rank);
+    if (!known && elements != 0) {
+      e->addresses_changed = true;
+      o.view.data = Placeholder(static_cast<uint64_t>(i) + 1, 0);
+    }
+    o.staged = elements != 0 && (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o)));
+    if (elements == 0) DescribeStaged(*e, &o, o.view.data);  // nothing to copy, and any shape will do
+    if (!o.staged) continue;
+    o.stage_offset = e->stage_bytes;
+    const auto bytes = static_cast<uint64_t>(elements) * static_cast<uint64_t>(o.view.element_bytes);
+    e->stage_bytes += (bytes + kAlign - 1) / kAlign * kAlign;
+  }
+  for (int i = 0; i < e->count; ++i) {
+    if (e->operands[i].used() && e->operands[i].staged) DescribeStaged(*e, &e->operands[i], Placeholder(0, 0));
+  }
+  e->workspace_bytes = 0;
+  e->planned_stage = nullptr;
+  e->planned = !e->addresses_changed && e->stage_bytes == 0;
+  if (e->make_plan == nullptr) return {};
+  const addnorm::Status status = e->make_plan(*e, &e->plan);
+  if (!status.ok()) return status;
+  e->workspace_bytes = e->plan.workspace_bytes(DefaultExecutor()) + (e->stage_bytes == 0 ? 0 : e->stage_bytes + kAlign - 1);
+  return status;
+}
+
+}  // namespace addnorm::aclnn
