@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Turns the emulation on. There is no way back: torch can name its spare backend ('npu') only once per process."""
 
+import sys
+
 from addnorm.ascend import device, hccl, module_path, npu
 
 _active = False
@@ -22,6 +24,7 @@ def activate() -> None:
         return
     module_path.refuse_real_torch_npu()
     device.name_backend("npu", npu)
+    sys.modules["torch.npu.amp"] = npu.amp  # torch registers torch.npu itself
     _active = True  # Before the shims become importable: torch_npu calls activate() itself.
     device.map_npu_to_cpu()
     hccl.register()

@@ -41,7 +41,7 @@ def place(device):
     if device.type != "npu":
         return device
     if device.index is not None and device.index >= NPU_COUNT:
-        raise ValueError(f"addnorm.ascend: device is {device}; expected npu:0 to npu:{NPU_COUNT - 1}")
+        raise ValueError(f"addnorm.ascend: argument 'device' is {device}, expected npu:0 to npu:{NPU_COUNT - 1}")
     return _CPU
 
 
@@ -50,7 +50,7 @@ def name_backend(name: str, module) -> None:
     current = torch._C._get_privateuse1_backend_name()
     if current != "privateuseone" or hasattr(torch, name):
         raise RuntimeError(
-            f"addnorm.ascend.activate: torch's spare backend (PrivateUse1) is named '{current}'; expected 'privateuseone': "
+            f"addnorm.ascend.activate: torch's spare backend (PrivateUse1) is named '{current}', expected 'privateuseone': "
             "another extension has taken it in this process, and torch lets it be named only once"
         )
     torch.utils.rename_privateuse1_backend(name)

@@ -28,5 +28,5 @@ def _make_backend(options, backend_options):
 def _get_hccl_comm_name(self, rankid: int, init_comm: bool = True) -> str:
     """The communicator's name, the same in every rank. `init_comm` has no effect: the group is connected already."""
     if not 0 <= rankid < self.size():
-        raise ValueError(f"get_hccl_comm_name: rankid is {rankid}; expected 0 to {self.size() - 1}")
+        raise ValueError(f"get_hccl_comm_name: argument 'rankid' is {rankid}, expected 0 to {self.size() - 1}")
     return self.options.group_name

@@ -29,7 +29,7 @@ def refuse_real_torch_npu() -> None:
     where = _real_torch_npu()
     if where is not None:
         raise RuntimeError(
-            f"addnorm.ascend.activate: torch_npu is {where}; expected none. A real torch_npu is installed here, and its NPU is not to be "
+            f"addnorm.ascend.activate: torch_npu is {where}, expected none. A real torch_npu is installed here, and its NPU is not to be "
             "hidden behind the CPU. Run the script with plain python, or use ascend-run in an environment without torch_npu."
         )
 

@@ -6,10 +6,11 @@ import contextlib
 import torch
 
 from addnorm.ascend import device as _device
-from addnorm.ascend import npu_amp as amp
+from addnorm.ascend import npu_amp
 from addnorm.ascend.npu_streams import Event as Event
 from addnorm.ascend.npu_streams import Stream
 
+amp = npu_amp
 _current = 0
 _stream = Stream()
 
@@ -101,7 +102,7 @@ def _index(device) -> int:
     _device.place(device)
     parsed = torch.device("npu", device) if isinstance(device, int) else torch.device(device)
     if parsed.type != "npu":
-        raise ValueError(f"torch.npu: device is {parsed}; expected an NPU: an index, 'npu' or 'npu:k'")
+        raise ValueError(f"torch.npu: argument 'device' is {parsed}, expected an NPU: an index, 'npu' or 'npu:k'")
     return _current if parsed.index is None else parsed.index
 
 

@@ -62,11 +62,11 @@ def _check_weight(x0, weight) -> None:
     """The documented order has weight before residual, flash-attention's after it: only the shape tells them apart."""
     for name, value in (("x0", x0), ("weight", weight)):
         if not isinstance(value, Tensor):
-            raise TypeError(f"{_API}: {name} has type {type(value).__name__}; expected a Tensor")
+            raise TypeError(f"{_API}: argument '{name}' has type {type(value).__name__}, expected a Tensor")
     hidden = x0.shape[-1] if x0.dim() else None
     if hidden is not None and tuple(weight.shape) != (hidden,):
         raise ValueError(
-            f"{_API}: weight has shape {list(weight.shape)}; expected [{hidden}], the last dimension of x0 "
+            f"{_API}: argument 'weight' has shape {list(weight.shape)}, expected [{hidden}], the last dimension of x0 "
             "(were weight and residual swapped? The order here is x0, weight, residual, bias)"
         )
 

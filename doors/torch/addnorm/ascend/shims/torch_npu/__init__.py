@@ -7,8 +7,7 @@ import torch
 from addnorm.ascend import activate, npu
 
 activate()
-for _parent in ("torch", __name__):
-    sys.modules[_parent + ".npu"], sys.modules[_parent + ".npu.amp"] = npu, npu.amp
+sys.modules[__name__ + ".npu"], sys.modules[__name__ + ".npu.amp"] = npu, npu.amp
 
 __version__ = torch.__version__.split("+")[0] + "+addnorm"
 
