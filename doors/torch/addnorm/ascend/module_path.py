@@ -4,6 +4,8 @@
 A directory, because a spawned process starts with an empty sys.modules but inherits sys.path (multiprocessing) or the environment
 (subprocess). The directory also holds the metadata of a ``torch.backends`` entry point, which ``import torch`` calls in such a process:
 so a child is active as soon as it has torch, whether or not it imports torch_npu.
+
+The metadata is found because the directory is named like an egg; a nested .dist-info would be left out of the wheel by build tools.
 """
 
 import importlib.machinery
@@ -11,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-SHIMS = str(Path(__file__).absolute().parent / "shims")
+SHIMS = str(Path(__file__).absolute().parent / "shims.egg")
 _ROOT = str(Path(__file__).absolute().parents[2])  # the folder that holds the package addnorm
 
 
