@@ -17,12 +17,14 @@ inline constexpr size_t kScratchAlign = 64;
 
 // One element of a column-gradient partial: fp32, or fp64 where the operands are.
 inline size_t PartialElementBytes(const BackwardArgs& args) { return args.wide ? 8 : 4; }
-// Columns of one gradient's partial, padded so that each gradient starts aligned.
-inline size_t PartialCols(const BackwardArgs& args) { return (args.shape.cols + 63) / 64 * 64; }
+// Columns of a row of scratch or of one gradient's partial: whole vectors on every target.
+inline size_t PaddedCols(size_t cols) { return (cols + 63) / 64 * 64; }
 inline size_t CountPartials(const BackwardArgs& args) {
   return size_t{args.dweight.data != nullptr} + size_t{args.dbias.data != nullptr} + size_t{args.dcol_scale.data != nullptr};
 }
-inline size_t PartialBytes(const BackwardArgs& args) { return CountPartials(args) * PartialCols(args) * PartialElementBytes(args); }
+inline size_t PartialBytes(const BackwardArgs& args) {
+  return CountPartials(args) * PaddedCols(args.shape.cols) * PartialElementBytes(args);
+}
 
 // The kernels of one SIMD target. All targets give the same bits.
 struct Target {
@@ -34,7 +36,7 @@ struct Target {
   // Row outputs of [range.begin, range.end).
   void (*forward)(const ForwardArgs&, RowRange, std::byte* scratch);
   // One block: at most kBlockRows rows. Row outputs, and the block's partial of each wanted column gradient
-  // (dweight, dbias, dcol_scale in this order, PartialCols apart), written with `=`; null if none is wanted.
+  // (dweight, dbias, dcol_scale in this order, PaddedCols apart), written with `=`; null if none is wanted.
   void (*backward)(const BackwardArgs&, RowRange, std::byte* scratch, void* partials);
   // into[i] += from[i], n elements of `wide` ? fp64 : fp32.
   void (*add)(void* into, const void* from, size_t n, bool wide);

@@ -90,7 +90,7 @@ class BackwardBlock {
  public:
   using T = typename R::Real;
   BackwardBlock(const BackwardArgs& args, std::byte* scratch, void* partials)
-      : a_(args), cols_(args.shape.cols), padded_(PartialCols(args)), scratch_(reinterpret_cast<T*>(scratch)) {
+      : a_(args), cols_(args.shape.cols), padded_(PaddedCols(args.shape.cols)), scratch_(reinterpret_cast<T*>(scratch)) {
     T* next = static_cast<T*>(partials);
     const auto take = [&](const Out& out) {
       T* mine = out ? next : nullptr;
@@ -111,7 +111,7 @@ class BackwardBlock {
   }
 
   // h in the compute type and t, per row of a group; one row of terms of drow_scale.
-  static size_t ScratchBytes(const BackwardArgs& args) { return (2 * kGroup + 1) * PartialCols(args) * sizeof(T); }
+  static size_t ScratchBytes(const BackwardArgs& args) { return (2 * kGroup + 1) * PaddedCols(args.shape.cols) * sizeof(T); }
 
  private:
   T* ScratchRow(size_t k) { return scratch_ + k * padded_; }
@@ -155,10 +155,18 @@ class BackwardBlock {
     if (a_.sum) {
       state->h.saved = typename R::Res(a_.sum, row);
     } else {
-      PreNormRow<R> pre(a_.pre, a_.norm.from_rounded, a_.stored, row);
-      CopyRow<T>(pre, cols_, real);
+      if (NeedsStages(a_.pre, a_.norm.from_rounded)) {
+        FormAgain<true>(row, real);
+      } else {
+        FormAgain<false>(row, real);
+      }
       state->h.real = RealRowAt(real);
     }
+  }
+  template <bool kStages>
+  HWY_NOINLINE void FormAgain(size_t row, T* real) {
+    PreNormRow<R, kStages> pre(a_.pre, a_.norm.from_rounded, a_.stored, row);
+    CopyRow<T>(pre, cols_, real);
   }
   HWY_INLINE void MakeReal(size_t row, T* real, RowState<R>* state) {
     if (state->h.real) return;
@@ -180,11 +188,9 @@ class BackwardBlock {
     MakeReal(row, real, state);
     double first;
     if (a_.norm.kind == NormKind::kLayer) {
-      SumPass<T, false> pass{RealRowAt(real)};
-      Fold<T, 1>(cols_, pass, &first);
+      SumRow<T, false>(real, cols_, &first);
     } else {
-      SumPass<T, true> pass{RealRowAt(real)};
-      Fold<T, 1>(cols_, pass, &first);
+      SumRow<T, true>(real, cols_, &first);
     }
     return Statistics<T>(a_.norm, cols_, real, first, &state->s);
   }
@@ -194,7 +200,7 @@ class BackwardBlock {
     const Tag<T> d;
     GradientSums<R, kSums> pass{
         state.h, typename R::Act(a_.dy, row), weight_, hn::Set(d, state.s.mean), hn::Set(d, state.s.lo), hn::Set(d, state.s.rstd)};
-    Fold<T, kSums>(cols_, pass, sums);
+    Fold<T, kSums, 7>(cols_, pass, sums);
   }
 
   HWY_NOINLINE void Rescue(size_t row, T* real, T* t, RowState<R>* state) {
@@ -234,7 +240,7 @@ class BackwardBlock {
     if (kStages && terms) {
       SumPass<T, false> pass{RealRowAt<T>(terms)};
       double sum;
-      Fold<T, 1>(cols_, pass, &sum);
+      Fold<T, 1, 1>(cols_, pass, &sum);
       StoreRowScalar(a_.drow_scale, row, sum);
     }
   }
@@ -308,9 +314,9 @@ class BackwardBlock {
   T* const scratch_;
   T *dweight_ = nullptr, *dbias_ = nullptr, *dcol_scale_ = nullptr;
   typename R::Par weight_;
-  const bool stages_ = NeedsStages(a_);
+  const bool stages_ = GoesBackThroughStages(a_);
 
-  static bool NeedsStages(const BackwardArgs& a) {
+  static bool GoesBackThroughStages(const BackwardArgs& a) {
     const bool scaled = a.pre.row_scale || a.pre.col_scale || a.pre.dropout.mode != DropoutStage::Mode::kNone;
     return (a.dx && scaled) || a.drow_scale || a.dcol_scale;
   }

@@ -186,7 +186,7 @@ void StoreColumns(const BackwardJob& job) {
   for (const Out* out : {&a.dweight, &a.dbias, &a.dcol_scale}) {
     if (!*out) continue;
     job.target.store(*out, from, a.shape.cols, a.wide);
-    from += PartialCols(a) * element;
+    from += PaddedCols(a.shape.cols) * element;
   }
 }
 

@@ -114,8 +114,8 @@ class DropoutWords {
     return hn::RebindMask(Tag<float>(), hn::Lt(word, hn::BitCast(di, hn::Xor(hn::Set(du, threshold_), flip))));
   }
 
-  // 65 blocks at most, rounded up to two vectors of blocks, and a pair read past the end of a partial row.
-  alignas(64) uint32_t words_[4 * 96 + 64];
+  // One block more than the columns need (col_base % 4), rounded up to two vectors of blocks, and a pair read past a partial row.
+  alignas(64) uint32_t words_[kFoldChunk + 4 * 2 * kLanes<uint32_t> + 4 + kPair<uint32_t>];
   size_t shift_ = 0, start_ = 0;
   uint32_t threshold_ = 0;
 };

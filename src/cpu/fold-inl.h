@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one definition of a row sum (contract C4): 64 fixed lanes (lane = column mod 64) in T over chunks of 256 columns; at the
-// end of a chunk each lane is added to its own wide accumulator (fp64 for fp32 rows, a compensated pair for fp64 rows); at the
-// end a fixed binary tree over the 64 wide lanes. The order does not know the width of a vector, so all targets agree.
+// The one definition of a row sum (contract C4): 64 fixed lanes (lane = column mod 64) in T over chunks of 256 columns (fine) or
+// 1024 columns (coarse); at the end of a chunk each lane is added to its own wide accumulator (fp64 for fp32 rows, a compensated
+// pair for fp64 rows); at the end a fixed binary tree over the 64 wide lanes. The order does not know the width of a vector, so
+// all targets agree. Coarse is for the first mean of LayerNorm, which pass 2 corrects.
 
 #include <cmath>
 
@@ -20,56 +21,65 @@ namespace addnorm {
 namespace HWY_NAMESPACE {
 
 inline constexpr size_t kFoldLanes = 64;
-inline constexpr size_t kFoldChunk = 256;
+inline constexpr size_t kFineChunk = 256;
+inline constexpr size_t kFoldChunk = 1024;
+// Lanes that are summed together: four vectors per sum, which fit the registers of every target.
+template <class T>
+inline constexpr size_t kLaneGroup = HWY_MIN(kFoldLanes, 2 * kPair<T>);
+
+// Constant trip counts: the sums of a group must live in registers.
+#if HWY_COMPILER_CLANG
+#define ADDNORM_UNROLL _Pragma("unroll")
+#else
+#define ADDNORM_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 template <class T>
 struct WideLanes;
 
 template <>
 struct WideLanes<float> {
-  alignas(64) double sum[kFoldLanes];
+  static constexpr size_t kN = kLanes<double>;
+  Vec<double> sum[kFoldLanes / kN];
 
-  // Lanes [at, at + N) = or += v. The first chunk stores: its sums started from +0, so 0 + v would be the same bits.
-  HWY_INLINE void Add(size_t at, Vec<float> v, bool first) {
+  HWY_INLINE WideLanes() {
+    ADDNORM_UNROLL
+    for (auto& v : sum) v = hn::Zero(Tag<double>());
+  }
+  // Lanes [at, at + N) += v.
+  HWY_INLINE void Add(size_t at, Vec<float> v) {
     const Tag<double> dd;
 #if HWY_TARGET == HWY_SCALAR
-    AddHalf(dd, sum + at, hn::PromoteTo(dd, v), first);
+    sum[at] = hn::Add(sum[at], hn::PromoteTo(dd, v));
 #else
     const hn::Half<Tag<float>> dh;
-    AddHalf(dd, sum + at, hn::PromoteTo(dd, hn::LowerHalf(dh, v)), first);
-    AddHalf(dd, sum + at + kLanes<double>, hn::PromoteTo(dd, hn::UpperHalf(dh, v)), first);
+    sum[at / kN] = hn::Add(sum[at / kN], hn::PromoteTo(dd, hn::LowerHalf(dh, v)));
+    sum[at / kN + 1] = hn::Add(sum[at / kN + 1], hn::PromoteTo(dd, hn::UpperHalf(dh, v)));
 #endif
   }
   HWY_INLINE double Total() {
-    for (size_t s = kFoldLanes / 2; s >= kLanes<double>; s /= 2) {
-      for (size_t i = 0; i < s; i += kLanes<double>) {
-        const Tag<double> d;
-        hn::Store(hn::Add(hn::Load(d, sum + i), hn::Load(d, sum + i + s)), d, sum + i);
-      }
+    const Tag<double> d;
+    ADDNORM_UNROLL
+    for (size_t s = kFoldLanes / kN / 2; s != 0; s /= 2) {
+      ADDNORM_UNROLL
+      for (size_t i = 0; i < s; ++i) sum[i] = hn::Add(sum[i], sum[i + s]);
     }
-    for (size_t s = kLanes<double> / 2; s != 0; s /= 2) {
-      for (size_t i = 0; i < s; ++i) sum[i] += sum[i + s];
+    alignas(64) double last[kN];
+    hn::Store(sum[0], d, last);
+    for (size_t s = kN / 2; s != 0; s /= 2) {
+      for (size_t i = 0; i < s; ++i) last[i] += last[i + s];
     }
-    return sum[0];
-  }
-
- private:
-  static HWY_INLINE void AddHalf(Tag<double> dd, double* to, Vec<double> v, bool first) {
-    hn::Store(first ? v : hn::Add(hn::Load(dd, to), v), dd, to);
+    return last[0];
   }
 };
 
 template <>
 struct WideLanes<double> {
-  alignas(64) double sum[kFoldLanes];
-  alignas(64) double error[kFoldLanes];
+  alignas(64) double sum[kFoldLanes] = {};
+  alignas(64) double error[kFoldLanes] = {};
 
-  HWY_INLINE void Add(size_t at, Vec<double> v, bool first) {
+  HWY_INLINE void Add(size_t at, Vec<double> v) {
     const Tag<double> d;
-    if (first) {
-      hn::Store(v, d, sum + at);
-      return hn::Store(hn::Zero(d), d, error + at);
-    }
     const auto old = hn::Load(d, sum + at);
     const auto next = hn::Add(old, v);
     const auto moved = hn::Sub(next, old);  // TwoSum (Knuth)
@@ -89,37 +99,74 @@ struct WideLanes<double> {
   }
 };
 
-// Sums kSums quantities over a row. body.Begin(c, n) is called before the columns [c, c + n) of a chunk;
-// body.Add(i, part, sums) adds what columns [i, i + kPair) contribute to sums[0..kSums); columns outside the row must add 0.
-template <class T, size_t kSums, class Body>
-HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
-  WideLanes<T> lanes[kSums];
-  for (size_t c = 0; c == 0 || c < cols; c += kFoldChunk) {
-    const size_t n = HWY_MIN(kFoldChunk, cols - c);
-    body.Begin(c, n);
-    for (size_t lane = 0; lane < kFoldLanes; lane += kPair<T>) {
-      Pair<T> sums[kSums];
-      for (size_t k = 0; k < kSums; ++k) sums[k] = Zeros<T>();
-      if (HWY_LIKELY(n == kFoldChunk)) {
-        body.Add(c + lane, Whole(), sums);
-        body.Add(c + lane + 64, Whole(), sums);
-        body.Add(c + lane + 128, Whole(), sums);
-        body.Add(c + lane + 192, Whole(), sums);
-      } else {
-        for (size_t i = lane; i < n; i += kFoldLanes) {
-          if (n - i >= kPair<T>) {
-            body.Add(c + i, Whole(), sums);
-          } else {
-            body.Add(c + i, Part{n - i}, sums);
-          }
-        }
-      }
-      for (size_t k = 0; k < kSums; ++k) {
-        lanes[k].Add(lane, sums[k].a, c == 0);
-        lanes[k].Add(lane + kLanes<T>, sums[k].b, c == 0);
+// What one group of lanes gathers of each sum.
+template <class T, size_t kSums>
+struct LaneSums {
+  static constexpr size_t kPairs = kLaneGroup<T> / kPair<T>;
+  Pair<T> pairs[kSums][kPairs];
+
+  HWY_INLINE LaneSums() {
+    ADDNORM_UNROLL
+    for (auto& sum : pairs) {
+      ADDNORM_UNROLL
+      for (auto& pair : sum) pair = Zeros<T>();
+    }
+  }
+  // Empties the sums of the set bits of `which` into their wide lanes.
+  HWY_INLINE void MoveTo(WideLanes<T>* lanes, size_t lane, unsigned which) {
+    ADDNORM_UNROLL
+    for (size_t k = 0; k < kSums; ++k) {
+      if (!(which >> k & 1)) continue;
+      ADDNORM_UNROLL
+      for (size_t p = 0; p < kPairs; ++p) {
+        lanes[k].Add(lane + p * kPair<T>, pairs[k][p].a);
+        lanes[k].Add(lane + p * kPair<T> + kLanes<T>, pairs[k][p].b);
+        pairs[k][p] = Zeros<T>();
       }
     }
   }
+  // Adds columns [i, i + kLaneGroup) of which `left` are inside the row.
+  template <class Body>
+  HWY_INLINE void Add(Body& body, size_t i, size_t left) {
+    ADDNORM_UNROLL
+    for (size_t p = 0; p < kPairs; ++p) {
+      Pair<T> mine[kSums];
+      ADDNORM_UNROLL
+      for (size_t k = 0; k < kSums; ++k) mine[k] = pairs[k][p];
+      const size_t at = p * kPair<T>;
+      if (left >= at + kPair<T>) {
+        body.Add(i + at, Whole(), mine);
+      } else if (left > at) {
+        body.Add(i + at, Part{left - at}, mine);
+      }
+      ADDNORM_UNROLL
+      for (size_t k = 0; k < kSums; ++k) pairs[k][p] = mine[k];
+    }
+  }
+};
+
+// Sums kSums quantities over a row; bit k of kFine set: sum k is fine, else coarse.
+// body.Begin(c, n) is called before the columns [c, c + n) of a chunk; body.Add(i, part, sums) adds what columns [i, i + kPair)
+// contribute to sums[0..kSums); columns outside the row must add 0.
+template <class T, size_t kSums, unsigned kFine, class Body>
+HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
+  constexpr unsigned kAll = (1u << kSums) - 1;
+  WideLanes<T> lanes[kSums];
+  for (size_t c = 0; c < cols; c += kFoldChunk) {
+    const size_t end = HWY_MIN(cols, c + kFoldChunk);
+    body.Begin(c, end - c);
+    for (size_t lane = 0; lane < kFoldLanes; lane += kLaneGroup<T>) {
+      LaneSums<T, kSums> sums;
+      size_t q = c;
+      for (; q + kFineChunk <= end; q += kFineChunk) {
+        for (size_t i = q + lane; i < q + kFineChunk; i += kFoldLanes) sums.Add(body, i, kLaneGroup<T>);
+        sums.MoveTo(lanes, lane, kFine);
+      }
+      for (size_t i = q + lane; i < end; i += kFoldLanes) sums.Add(body, i, end - i);
+      sums.MoveTo(lanes, lane, q < end ? kAll : kAll & ~kFine);
+    }
+  }
+  ADDNORM_UNROLL
   for (size_t k = 0; k < kSums; ++k) totals[k] = lanes[k].Total();
 }
 

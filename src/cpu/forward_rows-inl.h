@@ -32,16 +32,16 @@ HWY_INLINE RealRow<T> RealRowAt(const T* p) {
 }
 
 // Pass 1. Sums h, or h^2 for RMSNorm.
-template <class R, bool kSquares>
+template <class R, bool kSquares, bool kStages>
 struct GatherPass {
   using T = typename R::Real;
-  PreNormRow<R>& pre;
+  PreNormRow<R, kStages> pre;
   T* HWY_RESTRICT scratch;  // null: the sum output keeps h
   typename R::ResOut sum;
   uint8_t* keep;
   HWY_INLINE void Begin(size_t c, size_t n) {
     pre.Begin(c, n);
-    if (keep) pre.branch().StoreKeep(keep, c, n);
+    if (kStages && keep) pre.branch().StoreKeep(keep, c, n);
   }
   template <class M>
   HWY_INLINE void Add(size_t i, M m, Pair<T>* sums) {
@@ -84,7 +84,7 @@ inline constexpr double kSmallSquares = sizeof(T) == 8 ? 0x1p-800 : 0x1p-100;
 
 // Row scalars in fp64 from the sum of pass 1. False if they cannot be trusted and the row must be rescued.
 template <class T>
-HWY_INLINE bool Statistics(const NormSpec& norm, size_t cols, const T* h, double first, RowStatistics<T>* s) {
+HWY_NOINLINE bool Statistics(const NormSpec& norm, size_t cols, const T* h, double first, RowStatistics<T>* s) {
   const double count = static_cast<double>(cols);
   double squares = first, delta = 0;
   s->mean = 0;
@@ -92,7 +92,7 @@ HWY_INLINE bool Statistics(const NormSpec& norm, size_t cols, const T* h, double
     s->mean = static_cast<T>(first / count);
     MomentsPass<T> moments{RealRowAt(h), hn::Set(Tag<T>(), s->mean)};
     double sums[2];
-    Fold<T, 2>(cols, moments, sums);
+    Fold<T, 2, 2>(cols, moments, sums);
     delta = sums[0] / count;
     squares = sums[1];
   }
@@ -119,76 +119,92 @@ HWY_INLINE void StoreStatistics(const ForwardArgs& a, size_t row, const RowStati
   StoreRowScalar(a.rstd, row, static_cast<double>(s.rstd));
 }
 
-// Pass 3.
-template <class R>
-class ApplyPass {
- public:
-  using T = typename R::Real;
-  HWY_INLINE ApplyPass(const ForwardArgs& a, size_t row, const T* h, const RowStatistics<T>& s)
-      : h_(RealRowAt(h)), weight_(a.weight, 0), bias_(a.bias, 0), y_(a.y, row) {
-    const Tag<T> d;
-    mean_ = hn::Set(d, s.mean);
-    lo_ = hn::Set(d, s.lo);
-    rstd_ = hn::Set(d, s.rstd);
-  }
-  HWY_INLINE void Run(size_t cols) {
-    size_t i = 0;
-    for (; i + kPair<T> <= cols; i += kPair<T>) Step(i, Whole());
-    if (i < cols) Step(i, Part{cols - i});
-  }
-
- private:
-  template <class M>
-  HWY_INLINE void Step(size_t i, M m) {
-    Pair<T> y = ((h_.Load(i, m) - mean_) - lo_) * rstd_;
-    if (weight_) y = y * weight_.Load(i, m);
-    if (bias_) y = y + bias_.Load(i, m);
-    y_.Store(i, m, y);
-  }
-  RealRow<T> h_;
-  typename R::Par weight_, bias_;
-  typename R::ActOut y_;
-  Vec<T> mean_, lo_, rstd_;
-};
-
-// Pass 1 of one row. Returns where h lies and its first sum.
-template <class R, bool kSquares>
-HWY_INLINE const typename R::Real* Gather(const ForwardArgs& a, size_t row, typename R::Real* scratch, double* first) {
-  using T = typename R::Real;
-  const size_t cols = a.shape.cols;
-  if (IsPlain<T>(a.pre) && !a.sum && !a.keep && !(a.norm.from_rounded && a.stored != kTypeOf<T>)) {
-    const T* x = static_cast<const T*>(a.pre.x.data) + static_cast<ptrdiff_t>(row) * a.pre.x.row_stride;
-    SumPass<T, kSquares> pass{RealRowAt(x)};
-    Fold<T, 1>(cols, pass, first);
-    return x;
-  }
-  const bool kept_in_sum = a.sum && a.sum.dtype == kTypeOf<T>;
-  uint8_t* keep = a.keep ? static_cast<uint8_t*>(a.keep.data) + static_cast<ptrdiff_t>(row) * a.keep.row_stride : nullptr;
-  PreNormRow<R> pre(a.pre, a.norm.from_rounded, a.stored, row);
-  GatherPass<R, kSquares> pass{pre, kept_in_sum ? nullptr : scratch, typename R::ResOut(a.sum, row), keep};
-  Fold<T, 1>(cols, pass, first);
-  return kept_in_sum ? static_cast<const T*>(a.sum.data) + static_cast<ptrdiff_t>(row) * a.sum.row_stride : scratch;
+// Pass 3. Everything in locals: a store of y could alias a member.
+template <class R, class M>
+HWY_INLINE void ApplyStep(size_t i, M m, const RealRow<typename R::Real>& h, const typename R::Par& weight, const typename R::Par& bias,
+                          const typename R::ActOut& y, Vec<typename R::Real> mean, Vec<typename R::Real> lo, Vec<typename R::Real> rstd) {
+  Pair<typename R::Real> v = ((h.Load(i, m) - mean) - lo) * rstd;
+  if (weight) v = v * weight.Load(i, m);
+  if (bias) v = v + bias.Load(i, m);
+  y.Store(i, m, v);
 }
 
 template <class R>
-HWY_NOINLINE void ForwardRowsOf(const ForwardArgs& args, RowRange range, std::byte* scratch_bytes) {
+HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real* p, const RowStatistics<typename R::Real>& s) {
   using T = typename R::Real;
-  const ForwardArgs a = args;
-  T* scratch = reinterpret_cast<T*>(scratch_bytes);
+  const Tag<T> d;
+  const size_t cols = a.shape.cols;
+  const RealRow<T> h = RealRowAt(p);
+  const typename R::Par weight(a.weight, 0), bias(a.bias, 0);
+  const typename R::ActOut y(a.y, row);
+  const Vec<T> mean = hn::Set(d, s.mean), lo = hn::Set(d, s.lo), rstd = hn::Set(d, s.rstd);
+  size_t i = 0;
+  for (; i + kPair<T> <= cols; i += kPair<T>) ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
+  if (i < cols) ApplyStep<R>(i, Part{cols - i}, h, weight, bias, y, mean, lo, rstd);
+}
+
+// Pass 1 of one row. Returns where h lies and its first sum.
+template <class R, bool kSquares, bool kStages>
+HWY_NOINLINE const typename R::Real* GatherRow(const ForwardArgs& a, size_t row, typename R::Real* scratch, double* first) {
+  using T = typename R::Real;
+  const bool kept_in_sum = a.sum && a.sum.dtype == kTypeOf<T>;
+  uint8_t* keep = a.keep ? static_cast<uint8_t*>(a.keep.data) + static_cast<ptrdiff_t>(row) * a.keep.row_stride : nullptr;
+  GatherPass<R, kSquares, kStages> pass{PreNormRow<R, kStages>(a.pre, a.norm.from_rounded, a.stored, row), kept_in_sum ? nullptr : scratch,
+                                        typename R::ResOut(a.sum, row), keep};
+  Fold<T, 1, kSquares ? 1 : 0>(a.shape.cols, pass, first);
+  return kept_in_sum ? static_cast<const T*>(a.sum.data) + static_cast<ptrdiff_t>(row) * a.sum.row_stride : scratch;
+}
+
+template <class T, bool kSquares>
+HWY_NOINLINE void SumRow(const T* x, size_t cols, double* first) {
+  SumPass<T, kSquares> pass{RealRowAt(x)};
+  Fold<T, 1, kSquares ? 1 : 0>(cols, pass, first);
+}
+
+template <class R, bool kSquares>
+HWY_INLINE const typename R::Real* Gather(const ForwardArgs& a, size_t row, typename R::Real* scratch, double* first) {
+  using T = typename R::Real;
+  const bool round = a.norm.from_rounded && a.stored != kTypeOf<T>;
+  if (IsPlain<T>(a.pre, round) && !a.sum && !a.keep) {
+    const T* x = static_cast<const T*>(a.pre.x.data) + static_cast<ptrdiff_t>(row) * a.pre.x.row_stride;
+    SumRow<T, kSquares>(x, a.shape.cols, first);
+    return x;
+  }
+  if (NeedsStages(a.pre, round) || a.keep) return GatherRow<R, kSquares, true>(a, row, scratch, first);
+  return GatherRow<R, kSquares, false>(a, row, scratch, first);
+}
+
+template <class R, bool kSquares>
+HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename R::Real* const scratch) {
+  using T = typename R::Real;
+  const size_t cols = a.shape.cols, padded = PaddedCols(cols);
+  double first;
+  const T* h = Gather<R, kSquares>(a, range.begin, scratch, &first);
   for (size_t row = range.begin; row < range.end; ++row) {
-    double first;
-    const T* h = a.norm.kind == NormKind::kLayer ? Gather<R, false>(a, row, scratch, &first) : Gather<R, true>(a, row, scratch, &first);
+    T* const mine = scratch + (row - range.begin) % 2 * padded;
     RowStatistics<T> s;
-    const bool trusted = Statistics<T>(a.norm, a.shape.cols, h, first, &s);
-    if (HWY_UNLIKELY(!trusted) && RescueNorm<T>(h, a.shape.cols, a.norm, scratch, &s)) {
+    const bool trusted = Statistics<T>(a.norm, cols, h, first, &s);
+    // The next row's pass 1 fills the time that this row's division and root take.
+    T* const next = scratch + (row + 1 - range.begin) % 2 * padded;
+    const T* const next_h = row + 1 < range.end ? Gather<R, kSquares>(a, row + 1, next, &first) : nullptr;
+    if (HWY_UNLIKELY(!trusted) && RescueNorm<T>(h, cols, a.norm, mine, &s)) {
       StoreStatistics(a, row, s);
-      h = scratch;  // xhat itself: the identity is applied to it
+      h = mine;  // xhat itself: the identity is applied to it
       s = {0, 0, 1};
     } else {
       StoreStatistics(a, row, s);
     }
-    if (a.y) ApplyPass<R>(a, row, h, s).Run(a.shape.cols);
+    if (a.y) Apply<R>(a, row, h, s);
+    h = next_h;
   }
+}
+
+template <class R>
+HWY_NOINLINE void ForwardRowsOf(const ForwardArgs& args, RowRange range, std::byte* scratch) {
+  const ForwardArgs a = args;
+  auto* rows = reinterpret_cast<typename R::Real*>(scratch);
+  if (a.norm.kind == NormKind::kLayer) return ForwardRowsOfKind<R, false>(a, range, rows);
+  ForwardRowsOfKind<R, true>(a, range, rows);
 }
 
 }  // namespace HWY_NAMESPACE

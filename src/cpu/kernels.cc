@@ -70,7 +70,8 @@ void Backward(const BackwardArgs& a, RowRange range, std::byte* scratch, void* p
   Dispatch<BackwardCall>(a, act, res, Common({a.weight}, {}, act), range, scratch, partials);
 }
 
-size_t ForwardScratch(const ForwardArgs& a) { return (a.shape.cols + 63) / 64 * 64 * (a.wide ? 8 : 4); }
+// Two rows of h: one is finished while the next one is gathered.
+size_t ForwardScratch(const ForwardArgs& a) { return 2 * PaddedCols(a.shape.cols) * (a.wide ? 8 : 4); }
 size_t BackwardScratch(const BackwardArgs& a) {
   return a.wide ? BackwardBlock<Recipe<double, AnyType, AnyType, AnyType>>::ScratchBytes(a)
                 : BackwardBlock<Recipe<float, AnyType, AnyType, AnyType>>::ScratchBytes(a);

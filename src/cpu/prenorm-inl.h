@@ -82,21 +82,28 @@ class BranchRow {
   DropoutWords words_;
 };
 
-// h of one row.
-template <class R>
+// h of one row. Without kStages it is x + residual: what most calls are, in few registers.
+template <class R, bool kStages>
 class PreNormRow {
  public:
   using T = typename R::Real;
   HWY_INLINE PreNormRow(const PreNorm& pre, bool round, DType stored, size_t row)
-      : branch_(pre, row), x_(pre.x, row), residual_(pre.residual, row), bias_(pre.bias, row), round_(round), stored_(stored) {}
+      : x_(pre.x, row), residual_(pre.residual, row), round_(round), stored_(stored) {
+    if (!kStages) return;
+    branch_ = BranchRow<T>(pre, row);
+    bias_ = InRow<T, AnyType>(pre.bias, row);
+  }
 
-  HWY_INLINE void Begin(size_t c, size_t n) { branch_.Begin(c, n); }
+  HWY_INLINE void Begin(size_t c, size_t n) {
+    if (kStages) branch_.Begin(c, n);
+  }
   template <class M>
   HWY_INLINE Pair<T> Load(size_t i, M m) const {
-    Pair<T> h = branch_.Scale(i, m, x_.Load(i, m));
+    Pair<T> h = x_.Load(i, m);
+    if (kStages) h = branch_.Scale(i, m, h);
     if (residual_) h = h + residual_.Load(i, m);
-    if (bias_) h = h + bias_.Load(i, m);
-    if (HWY_UNLIKELY(round_)) h = RoundPair<T>(stored_, h);
+    if (kStages && bias_) h = h + bias_.Load(i, m);
+    if (kStages && round_) h = RoundPair<T>(stored_, h);
     return h;
   }
   HWY_INLINE const BranchRow<T>& branch() const { return branch_; }
@@ -110,11 +117,15 @@ class PreNormRow {
   DType stored_;
 };
 
+// True if h needs more than x + residual.
+HWY_INLINE bool NeedsStages(const PreNorm& pre, bool round) {
+  return pre.row_scale || pre.col_scale || pre.dropout.mode != DropoutStage::Mode::kNone || pre.bias || round;
+}
+
 // True if h is x itself, element for element in the type T: nothing to gather.
 template <class T>
-HWY_INLINE bool IsPlain(const PreNorm& pre) {
-  return !pre.row_scale && !pre.col_scale && pre.dropout.mode == DropoutStage::Mode::kNone && !pre.residual && !pre.bias &&
-         pre.x.dtype == (sizeof(T) == 8 ? DType::kF64 : DType::kF32);
+HWY_INLINE bool IsPlain(const PreNorm& pre, bool round) {
+  return !NeedsStages(pre, round) && !pre.residual && pre.x.dtype == (sizeof(T) == 8 ? DType::kF64 : DType::kF32);
 }
 
 }  // namespace HWY_NAMESPACE

@@ -109,15 +109,11 @@ bool RescueGradient(const BackwardArgs& a, size_t row, const T* h, T* xhat, T* t
     const ptrdiff_t index = static_cast<ptrdiff_t>(row) * in.row_stride + static_cast<ptrdiff_t>(j);
     return LoadElement(static_cast<const char*>(in.data) + index * static_cast<ptrdiff_t>(SizeOf(in.dtype)), in.dtype, 0);
   };
-  // Gradients are scaled too: w may be large where q is small.
+  // Gradients are scaled too: w may be large where q is small. One that is not finite takes its IEEE course unscaled.
   double largest_w = 0;
-  for (size_t j = 0; j < cols; ++j) {
-    const double g = at(a.dy, j), gamma = a.weight ? at(a.weight, j) : 1.0;
-    if (!std::isfinite(g) || !std::isfinite(gamma)) return false;
-    largest_w = std::max({largest_w, std::abs(g), std::abs(gamma)});
-  }
+  for (size_t j = 0; j < cols; ++j) largest_w = std::max({largest_w, std::abs(at(a.dy, j)), a.weight ? std::abs(at(a.weight, j)) : 1.0});
   int scale_w = 0;
-  if (largest_w > 0) std::frexp(largest_w, &scale_w);
+  if (largest_w > 0 && std::isfinite(largest_w)) std::frexp(largest_w, &scale_w);
   const auto w = [&](size_t j) {
     const double g = std::ldexp(at(a.dy, j), -scale_w);
     return a.weight ? g * std::ldexp(at(a.weight, j), -scale_w) : g;
