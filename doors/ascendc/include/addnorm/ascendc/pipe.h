@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// TPipe hands out the buffers of UB; TQue passes them between copying and computing; TBuf is memory without a queue.
+// A queue's buffer goes FREE -> AllocTensor -> EnQue -> DeQue -> FreeTensor -> FREE; EnQue is also allowed after DeQue.
+#ifndef ADDNORM_ASCENDC_PIPE_H_
+#define ADDNORM_ASCENDC_PIPE_H_
+
+#include "addnorm/ascendc/tensor.h"
+
+enum pipe_t { PIPE_S = 0, PIPE_V, PIPE_M, PIPE_MTE1, PIPE_MTE2, PIPE_MTE3, PIPE_ALL, PIPE_FIX = 10 };
+enum event_t { EVENT_ID0 = 0, EVENT_ID1, EVENT_ID2, EVENT_ID3, EVENT_ID4, EVENT_ID5, EVENT_ID6, EVENT_ID7 };
+
+namespace AscendC {
+
+using TEventID = int8_t;
+enum class HardEvent : uint8_t { MTE2_V, V_MTE2, MTE3_V, V_MTE3, MTE2_MTE3, MTE3_MTE2, S_V, V_S, S_MTE2, MTE2_S, S_MTE3, MTE3_S, V_V, MAX };
+
+/// A queue of local tensors from `source` to `target`. `depth` = how many tensors may be enqueued at once; 0 = in place.
+template <TPosition source, TPosition target, int32_t depth, auto mask = 0>
+class TQueBind {
+ public:
+  static constexpr TPosition kPosition = source == TPosition::GM ? target : source;
+  static constexpr bool kInput = source == TPosition::GM;
+  static constexpr int32_t kDepth = depth;
+  static_assert(depth >= 0, "the depth of a queue is 0 or more");
+
+  /// A free buffer, its content undefined. The oldest one of those that are free.
+  template <typename T>
+  LocalTensor<T> AllocTensor(Here here = {}) {
+    return LocalTensor<T>(addnorm::ascendc::AllocTensor(queue_, here));
+  }
+  template <typename T>
+  void AllocTensor(LocalTensor<T>& tensor, Here here = {}) {
+    tensor = AllocTensor<T>(here);
+  }
+  template <typename T>
+  bool EnQue(const LocalTensor<T>& tensor, Here here = {}) {
+    addnorm::ascendc::EnQue(queue_, tensor.view(), here);
+    return true;
+  }
+  /// The tensor that was enqueued first.
+  template <typename T>
+  LocalTensor<T> DeQue(Here here = {}) {
+    addnorm::ascendc::LocalView view = addnorm::ascendc::DeQue(queue_, here);
+    if (target != TPosition::GM) view.position = target;
+    return LocalTensor<T>(view);
+  }
+  template <typename T>
+  void DeQue(LocalTensor<T>& tensor, Here here = {}) {
+    tensor = DeQue<T>(here);
+  }
+  template <typename T>
+  void FreeTensor(const LocalTensor<T>& tensor, Here here = {}) {
+    addnorm::ascendc::FreeTensor(queue_, tensor.view(), here);
+  }
+  bool HasTensorInQue(Here here = {}) const { return addnorm::ascendc::TensorsInQueue(queue_, here) != 0; }
+  int32_t GetTensorCountInQue(Here here = {}) const { return static_cast<int32_t>(addnorm::ascendc::TensorsInQueue(queue_, here)); }
+  bool HasIdleBuffer(Here here = {}) const { return addnorm::ascendc::IdleBuffers(queue_, here) != 0; }
+  bool VacantInQue(Here here = {}) const { return GetTensorCountInQue(here) < (depth == 0 ? 1 : depth); }
+
+ private:
+  friend class TPipe;
+  uint32_t queue_ = 0;
+};
+
+constexpr TPosition QueueSource(TPosition position) { return position == TPosition::VECOUT ? position : TPosition::GM; }
+constexpr TPosition QueueTarget(TPosition position) { return position == TPosition::VECOUT ? TPosition::GM : position; }
+
+template <TPosition position, int32_t depth, auto mask = 0>
+using TQue = TQueBind<QueueSource(position), QueueTarget(position), depth, mask>;
+
+/// A buffer that lives as long as its pipe.
+template <TPosition position = TPosition::LCM>
+class TBuf {
+ public:
+  template <typename T>
+  LocalTensor<T> Get(Here here = {}) {
+    return LocalTensor<T>(addnorm::ascendc::ViewBuffer(buffer_, 0, addnorm::ascendc::BufferBytes(buffer_, here), here));
+  }
+  /// The first `size` elements.
+  template <typename T>
+  LocalTensor<T> Get(uint32_t size, Here here = {}) {
+    return LocalTensor<T>(addnorm::ascendc::ViewBuffer(buffer_, 0, size * static_cast<uint32_t>(sizeof(T)), here));
+  }
+  /// `size` elements from byte `offset_bytes` on.
+  template <typename T>
+  LocalTensor<T> GetWithOffset(uint32_t size, uint32_t offset_bytes, Here here = {}) {
+    return LocalTensor<T>(addnorm::ascendc::ViewBuffer(buffer_, offset_bytes, size * static_cast<uint32_t>(sizeof(T)), here));
+  }
+  uint32_t GetBufLen(Here here = {}) const { return addnorm::ascendc::BufferBytes(buffer_, here); }
+
+ private:
+  friend class TPipe;
+  uint32_t buffer_ = 0;
+};
+
+/// Owner of UB. One at a time per core.
+class TPipe {
+ public:
+  explicit TPipe(Here here = {}) { addnorm::ascendc::OpenPipe(this, here); }
+  ~TPipe() { addnorm::ascendc::ClosePipe(this); }
+  TPipe(const TPipe&) = delete;
+  TPipe& operator=(const TPipe&) = delete;
+
+  /// `num` buffers of `len` bytes, rounded up to 32. num is in 1..64, and a pipe has at most 64 buffers in all.
+  template <TPosition source, TPosition target, int32_t depth, auto mask>
+  bool InitBuffer(TQueBind<source, target, depth, mask>& queue, uint32_t num, uint32_t len, Here here = {}) {
+    using Queue = TQueBind<source, target, depth, mask>;
+    queue.queue_ = addnorm::ascendc::InitQueue({Queue::kPosition, depth, num, len, Queue::kInput}, here);
+    return true;
+  }
+  template <TPosition position>
+  bool InitBuffer(TBuf<position>& buffer, uint32_t len, Here here = {}) {
+    buffer.buffer_ = addnorm::ascendc::InitBuffer(position, len, here);
+    return true;
+  }
+  void Reset(Here here = {}) { addnorm::ascendc::ResetPipe(here); }
+  void Destroy() { addnorm::ascendc::ClosePipe(this); }
+  /// Instructions run in order here, so events are only numbers.
+  TEventID FetchEventID(HardEvent) { return 0; }
+  template <HardEvent event>
+  TEventID AllocEventID() {
+    return 0;
+  }
+  template <HardEvent event>
+  void ReleaseEventID(TEventID) {}
+};
+
+inline TPipe* GetTPipePtr(Here here = {}) { return static_cast<TPipe*>(addnorm::ascendc::CurrentPipe(here)); }
+
+// Instructions run in order, one at a time: a barrier has nothing to wait for.
+template <pipe_t pipe>
+void PipeBarrier() {}
+template <HardEvent event>
+void SetFlag(int32_t) {}
+template <HardEvent event>
+void WaitFlag(int32_t) {}
+
+inline int64_t GetBlockIdx() { return addnorm::ascendc::CurrentCore().block_index; }
+inline int64_t GetBlockNum() { return addnorm::ascendc::CurrentCore().block_count; }
+inline int64_t GetSubBlockIdx() { return addnorm::ascendc::CurrentCore().sub_block; }
+inline int64_t GetSubBlockNum() { return addnorm::ascendc::CurrentCore().sub_blocks; }
+inline int64_t GetTaskRation() { return addnorm::ascendc::CurrentCore().sub_blocks; }
+
+}  // namespace AscendC
+
+// Kernels write `if ASCEND_IS_AIC {`: the parentheses are part of the macro.
+#define ASCEND_IS_AIC (::addnorm::ascendc::CurrentCore().type == ::addnorm::ascendc::CoreType::kAic)
+#define ASCEND_IS_AIV (::addnorm::ascendc::CurrentCore().type == ::addnorm::ascendc::CoreType::kAiv)
+#define ASCEND_IS_NOT_AIC (!ASCEND_IS_AIC)
+#define ASCEND_IS_NOT_AIV (!ASCEND_IS_AIV)
+
+#endif  // ADDNORM_ASCENDC_PIPE_H_

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// One core of a launch: its local memory with a shadow byte per byte, the buffers and queues cut from it, and what the
+// launch shares between cores. Kernels reach it through addnorm/ascendc/memory.h.
+#ifndef ADDNORM_DOORS_ASCENDC_CORE_H_
+#define ADDNORM_DOORS_ASCENDC_CORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "addnorm/ascendc/launch.h"
+#include "addnorm/ascendc/memory.h"
+#include "doors/ascendc/src/global_memory.h"
+
+namespace addnorm::ascendc {
+
+/// Memory with one shadow byte per byte: 1 = written.
+struct LocalMemory {
+  std::vector<uint8_t> storage;
+  uint8_t* base = nullptr;  // 64-byte aligned, inside storage
+  uint32_t bytes = 0;
+  uint32_t used = 0;
+  std::vector<uint8_t> written;
+
+  void Open(uint32_t size);
+  bool Contains(const uint8_t* data) const { return data >= base && data < base + bytes; }
+  /// The shadow of `data`, which Contains.
+  uint8_t* Shadow(const uint8_t* data) { return written.data() + (data - base); }
+  /// Fills with NaNs and forgets that it was written.
+  void Forget(uint8_t* data, size_t size);
+};
+
+struct Buffer {
+  enum class State : uint8_t { kFree, kOccupied, kQueued, kDequeued, kLasting, kDead };
+  uint8_t* data = nullptr;
+  uint32_t bytes = 0;
+  TPosition position = TPosition::MAX;
+  State state = State::kFree;
+  bool input = false;
+  uint32_t queue = 0;       // 0 = a TBuf, or the rest of UB
+  uint32_t generation = 0;  // new at each allocation, unique in the process
+  Here owner{"", 0};        // the call that allocated it
+};
+const char* NameOf(Buffer::State state);
+
+struct Queue {
+  QueueSpec spec;
+  uint32_t first_buffer = 0;
+  uint32_t next = 0;  // where AllocTensor looks first
+  std::deque<uint32_t> enqueued;
+};
+
+/// Which argument of which call, for messages.
+struct Use {
+  const char* api;
+  const char* name;
+  Here here;
+};
+
+class Core {
+ public:
+  Core(const CoreId& id, uint32_t number, uint32_t architecture, GlobalMemory* global, OnViolation on_violation);
+
+  /// The core that runs on this thread: one of a launch, else one that lasts as long as the thread.
+  static Core& Current();
+  static Core* Exchange(Core* core);
+
+  // ---- Pipe and queues (pipe.cc) ----
+  void OpenPipe(const void* pipe, Here here);
+  void ClosePipe(const void* pipe) noexcept;
+  uint32_t AddQueue(const QueueSpec& spec, Here here);
+  uint32_t AddBuffer(TPosition position, uint32_t bytes, Here here);
+  Queue& QueueAt(uint32_t number, const char* api, Here here);
+  Buffer& BufferAt(uint32_t number) { return buffers_[number - 1]; }
+  uint32_t BufferCount() const { return static_cast<uint32_t>(buffers_.size()); }
+  LocalView Rest(Here here);
+  void ReleaseAll(Here* unfreed_at);
+  /// Remembers the first tensor that was not freed; the launch reports it when the kernel has returned.
+  void NoteUnfreed() noexcept;
+
+  // ---- Operands (operand.cc) ----
+  /// The buffer of a live view.
+  Buffer& Resolve(const LocalView& view, Access access, const Use& use);
+  /// A live view with `bytes` bytes, in UB, aligned: what vector operations and copies ask for.
+  void CheckOperand(const LocalView& view, uint64_t bytes, Access access, const Use& use, uint32_t alignment = 32);
+  LocalMemory& MemoryOf(const uint8_t* data) { return ub_.Contains(data) ? ub_ : l1_; }
+  bool IsWritten(const uint8_t* data, size_t bytes);
+  void SetWritten(const uint8_t* data, size_t bytes, bool written = true);
+  /// Fails with kUninitialised if a byte of the range was never written.
+  void RequireWritten(const LocalView& view, uint64_t offset, size_t bytes, const Use& use);
+  [[noreturn]] void Raise(Rule rule, Here here, const char* text) const;
+
+  CoreId id;
+  GlobalMemory* global;
+  uint32_t number;
+  uint32_t architecture;
+  OnViolation on_violation;
+  Atomic atomic = Atomic::kNone;
+  Type atomic_type = Type::kF32;
+  const void* pipe = nullptr;
+  std::optional<Violation> unfreed;
+
+ private:
+  uint8_t* Reserve(TPosition position, uint32_t count, uint32_t bytes, Here here);
+
+  LocalMemory ub_, l1_;
+  std::vector<Buffer> buffers_;
+  std::vector<Queue> queues_;
+  uint32_t pipe_buffers_ = 0;  // of the live pipe
+  uint32_t rest_ = 0;          // the buffer that Rest gave, while nothing was allocated since
+};
+
+bool IsUb(TPosition position);
+const char* NameOf(TPosition position);
+/// Bytes of UB; 0 for an unknown architecture.
+uint32_t UbBytes(uint32_t architecture);
+uint32_t SizeOf(Type type);
+const char* NameOf(Type type);
+/// Prints one violation to stderr.
+void Print(const Violation& violation);
+
+}  // namespace addnorm::ascendc
+#endif  // ADDNORM_DOORS_ASCENDC_CORE_H_

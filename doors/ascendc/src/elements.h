@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elements of local tensors by lane: where each one is, how it is read, rounded and stored.
+#ifndef ADDNORM_DOORS_ASCENDC_ELEMENTS_H_
+#define ADDNORM_DOORS_ASCENDC_ELEMENTS_H_
+
+#include <cstdint>
+
+#include "addnorm/ascendc/vector.h"
+#include "doors/ascendc/src/core.h"
+
+namespace addnorm::ascendc {
+
+constexpr uint32_t kBlockBytes = 32;
+constexpr uint32_t kRepeatBytes = 256;
+
+/// Refuses lanes that no instruction can have. `per_repeat`: elements of one repeat, 256 bytes of the widest operand.
+void CheckLanes(const Lanes& lanes, uint32_t per_repeat, const char* api, Here here);
+/// Lane `lane` of `repeat` takes part.
+inline bool IsActive(const Lanes& lanes, uint32_t lane) { return (lanes.mask[lane / 64] >> lane % 64 & 1) != 0; }
+/// Byte offset of an element inside its operand.
+uint64_t OffsetOf(const VectorOperand& operand, const Lanes& lanes, uint32_t repeat, uint32_t lane);
+/// Bytes from the operand's start to the end of its last active element.
+uint64_t ExtentOf(const VectorOperand& operand, const Lanes& lanes, uint32_t per_repeat);
+
+/// Calls f(repeat, lane) for each active element, in order. Under a count there is one repeat.
+template <typename F>
+void ForEach(const Lanes& lanes, uint32_t per_repeat, const F& f) {
+  if (!lanes.masked) {
+    for (uint32_t i = 0; i < lanes.count; ++i) f(0u, i);
+    return;
+  }
+  for (uint32_t repeat = 0; repeat < lanes.repeats; ++repeat) {
+    for (uint32_t lane = 0; lane < per_repeat; ++lane) {
+      if (IsActive(lanes, lane)) f(repeat, lane);
+    }
+  }
+}
+
+bool IsFloating(Type type);
+/// An element as a long double: exact for every type, on machines where that has 64 bits of mantissa or more.
+long double Load(Type type, const uint8_t* data);
+/// Rounded once: floating types to nearest even, integers modulo 2^bits.
+void StoreElement(Type type, uint8_t* data, long double value);
+/// Rounded as Cast says; integers saturate and NaN becomes 0.
+void StoreCast(Type type, uint8_t* data, long double value, Type from, Rounding rounding);
+
+}  // namespace addnorm::ascendc
+#endif  // ADDNORM_DOORS_ASCENDC_ELEMENTS_H_

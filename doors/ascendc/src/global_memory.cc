@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// The allocations behind GM_ADDR, and the map of what each core wrote.
+#include "doors/ascendc/src/global_memory.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "doors/ascendc/src/core.h"
+
+namespace addnorm::ascendc {
+namespace {
+
+// GmAlloc and GmFree are free functions in the vendor's interface, so their table is one per process.
+struct Allocations {
+  std::mutex mutex;
+  std::map<uintptr_t, uint64_t> sizes;  // by address
+};
+Allocations& All() {
+  static Allocations all;
+  return all;
+}
+
+bool Holds(const GmRange& range, const uint8_t* data) {
+  const auto* begin = static_cast<const uint8_t*>(range.data);
+  return begin != nullptr && data >= begin && data < begin + range.bytes;
+}
+
+}  // namespace
+
+GmRange FindAllocated(const void* data) {
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  Allocations& all = All();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  auto after = all.sizes.upper_bound(address);
+  if (after == all.sizes.begin()) return {};
+  --after;
+  if (address >= after->first + after->second) return {};
+  return {reinterpret_cast<void*>(after->first), after->second};
+}
+
+void* AllocateGm(size_t bytes, Here here) {
+  const size_t rounded = bytes == 0 ? 64 : (bytes + 63) / 64 * 64;
+  void* data = rounded < bytes ? nullptr : std::aligned_alloc(64, rounded);
+  if (data == nullptr) Fail(Rule::kLaunch, here, "GmAlloc: argument 'bytes' is %zu, expected a size that this machine has", bytes);
+  std::memset(data, 0, rounded);
+  Allocations& all = All();
+  const std::lock_guard<std::mutex> lock(all.mutex);
+  all.sizes[reinterpret_cast<uintptr_t>(data)] = bytes;
+  return data;
+}
+
+void FreeGm(void* data, Here here) {
+  if (data == nullptr) return;
+  Allocations& all = All();
+  bool known = false;
+  {
+    const std::lock_guard<std::mutex> lock(all.mutex);
+    known = all.sizes.erase(reinterpret_cast<uintptr_t>(data)) != 0;
+  }
+  if (!known)
+    Fail(Rule::kGlobalArgument, here, "GmFree: argument 'data' is %p, expected a pointer that GmAlloc gave and nobody freed", data);
+  std::free(data);
+}
+
+GlobalMemory::GlobalMemory(const GmRange* ranges, uint32_t count, bool strict, uint32_t cores) : strict_(strict), written_(cores) {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (ranges[i].data != nullptr && ranges[i].bytes != 0) ranges_.push_back(ranges[i]);
+  }
+}
+
+GmRange GlobalMemory::Find(const uint8_t* data) const {
+  for (const GmRange& range : ranges_) {
+    if (Holds(range, data)) return range;
+  }
+  return FindAllocated(data);
+}
+
+const GlobalMemory::Span* GlobalMemory::Touches(const Spans& spans, uintptr_t begin, uintptr_t end) {
+  auto next = spans.lower_bound(end);  // the first span that starts at or after the end
+  if (next == spans.begin()) return nullptr;
+  --next;
+  return next->second.end > begin ? &next->second : nullptr;
+}
+
+void GlobalMemory::Insert(Spans* spans, const Write& write) {
+  uintptr_t begin = write.begin;
+  uintptr_t end = write.end;
+  Here here = write.here;
+  // Swallow what overlaps or adjoins, so that a row written piece by piece is one span.
+  auto next = spans->lower_bound(begin);
+  if (next != spans->begin() && std::prev(next)->second.end >= begin) --next;
+  while (next != spans->end() && next->first <= end) {
+    begin = std::min(begin, next->first);
+    end = std::max(end, next->second.end);
+    next = spans->erase(next);
+  }
+  spans->emplace(begin, Span{end, here});
+}
+
+std::optional<GlobalMemory::Write> GlobalMemory::Note(const Write& write) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  for (uint32_t core = 0; core < written_.size(); ++core) {
+    if (core == write.core) continue;
+    const Span* plain = Touches(written_[core].plain, write.begin, write.end);
+    if (plain != nullptr) return Write{write.begin, plain->end, core, false, plain->here};
+    const Span* atomic = write.atomic ? nullptr : Touches(written_[core].atomic, write.begin, write.end);
+    if (atomic != nullptr) return Write{write.begin, atomic->end, core, true, atomic->here};
+  }
+  Written& mine = written_[write.core];
+  Insert(write.atomic ? &mine.atomic : &mine.plain, write);
+  return std::nullopt;
+}
+
+}  // namespace addnorm::ascendc
