@@ -52,14 +52,15 @@ struct GradientSums {
   typename R::Par weight;
   Vec<T> mean, lo, rstd;
   HWY_INLINE void Begin(size_t, size_t) {}
+  HWY_INLINE void Ahead(size_t) {}
   template <class M>
-  HWY_INLINE void Add(size_t i, M m, Pair<T>* sums) {
+  HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> xhat = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);
     Pair<T> w = dy.Load(i, m);
     if (weight) w = w * weight.Load(i, m);
-    sums[0] = sums[0] + w * xhat;
-    if (kSums > 1) sums[1] = sums[1] + w;
-    if (kSums > 2) sums[2] = sums[2] + xhat;
+    terms[0] = w * xhat;
+    if (kSums > 1) terms[1] = w;
+    if (kSums > 2) terms[2] = xhat;
   }
 };
 
@@ -192,7 +193,7 @@ class BackwardBlock {
     } else {
       SumRow<T, true>(real, cols_, &first);
     }
-    return Statistics<T>(a_.norm, cols_, real, first, &state->s);
+    return Statistics<T>(a_.norm, cols_, real, first, RealRowAt(real), &state->s);
   }
 
   template <size_t kSums>

@@ -216,6 +216,11 @@ class InRow {
   }
   explicit HWY_INLINE operator bool() const { return p_ != nullptr; }
   HWY_INLINE Pair<T> Load(size_t i, Whole) const { return LoadPair<T>(At(i), type_); }
+  // Asks for the 64 elements from i on. Past the end of the row it does no harm.
+  HWY_INLINE void Prefetch64(size_t i) const {
+    const unsigned char* p = At(i);
+    for (ptrdiff_t line = 0; line < Bytes(); ++line) __builtin_prefetch(p + 64 * line);
+  }
   HWY_INLINE Pair<T> Load(size_t i, Part part) const { return LoadPart<T>(At(i), type_, part.n); }
 
  private:

@@ -130,24 +130,24 @@ struct LaneSums {
   HWY_INLINE void Add(Body& body, size_t i, size_t left) {
     ADDNORM_UNROLL
     for (size_t p = 0; p < kPairs; ++p) {
-      Pair<T> mine[kSums];
-      ADDNORM_UNROLL
-      for (size_t k = 0; k < kSums; ++k) mine[k] = pairs[k][p];
+      Pair<T> terms[kSums];
       const size_t at = p * kPair<T>;
       if (left >= at + kPair<T>) {
-        body.Add(i + at, Whole(), mine);
+        body.Terms(i + at, Whole(), terms);
       } else if (left > at) {
-        body.Add(i + at, Part{left - at}, mine);
+        body.Terms(i + at, Part{left - at}, terms);
+      } else {
+        return;
       }
       ADDNORM_UNROLL
-      for (size_t k = 0; k < kSums; ++k) pairs[k][p] = mine[k];
+      for (size_t k = 0; k < kSums; ++k) pairs[k][p] = pairs[k][p] + terms[k];
     }
   }
 };
 
 // Sums kSums quantities over a row; bit k of kFine set: sum k is fine, else coarse.
-// body.Begin(c, n) is called before the columns [c, c + n) of a chunk; body.Add(i, part, sums) adds what columns [i, i + kPair)
-// contribute to sums[0..kSums); columns outside the row must add 0.
+// body.Begin(c, n) is called before the columns [c, c + n) of a chunk, body.Ahead(i) once per 64 columns from i on;
+// body.Terms(i, part, terms) gives what columns [i, i + kPair) contribute to each sum; columns outside the row must give 0.
 template <class T, size_t kSums, unsigned kFine, class Body>
 HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
   constexpr unsigned kAll = (1u << kSums) - 1;
@@ -159,7 +159,10 @@ HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
       LaneSums<T, kSums> sums;
       size_t q = c;
       for (; q + kFineChunk <= end; q += kFineChunk) {
-        for (size_t i = q + lane; i < q + kFineChunk; i += kFoldLanes) sums.Add(body, i, kLaneGroup<T>);
+        for (size_t i = q + lane; i < q + kFineChunk; i += kFoldLanes) {
+          if (lane == 0) body.Ahead(i);
+          sums.Add(body, i, kLaneGroup<T>);
+        }
         sums.MoveTo(lanes, lane, kFine);
       }
       for (size_t i = q + lane; i < end; i += kFoldLanes) sums.Add(body, i, end - i);

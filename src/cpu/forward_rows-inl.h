@@ -43,12 +43,13 @@ struct GatherPass {
     pre.Begin(c, n);
     if (kStages && keep) pre.branch().StoreKeep(keep, c, n);
   }
+  HWY_INLINE void Ahead(size_t) {}
   template <class M>
-  HWY_INLINE void Add(size_t i, M m, Pair<T>* sums) {
+  HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> h = Inside(m, pre.Load(i, m));
     if (sum) sum.Store(i, m, h);
     if (scratch) StorePair<T>(scratch + i, StaticType<kTypeOf<T>>(), h);
-    sums[0] = sums[0] + (kSquares ? h * h : h);
+    terms[0] = kSquares ? h * h : h;
   }
 };
 
@@ -57,24 +58,26 @@ template <class T, bool kSquares>
 struct SumPass {
   RealRow<T> h;
   HWY_INLINE void Begin(size_t, size_t) {}
+  HWY_INLINE void Ahead(size_t) {}
   template <class M>
-  HWY_INLINE void Add(size_t i, M m, Pair<T>* sums) {
+  HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> v = h.Load(i, m);
-    sums[0] = sums[0] + (kSquares ? v * v : v);
+    terms[0] = kSquares ? v * v : v;
   }
 };
 
 // Pass 2.
-template <class T>
+template <class T, class Next>
 struct MomentsPass {
   RealRow<T> h;
+  Next next;  // a row that is read soon
   Vec<T> mean;
   HWY_INLINE void Begin(size_t, size_t) {}
+  HWY_INLINE void Ahead(size_t i) { next.Prefetch64(i); }
   template <class M>
-  HWY_INLINE void Add(size_t i, M m, Pair<T>* sums) {
-    const Pair<T> d = Inside(m, h.Load(i, m) - mean);
-    sums[0] = sums[0] + d;
-    sums[1] = sums[1] + d * d;
+  HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
+    terms[0] = Inside(m, h.Load(i, m) - mean);
+    terms[1] = terms[0] * terms[0];
   }
 };
 
@@ -83,14 +86,14 @@ template <class T>
 inline constexpr double kSmallSquares = sizeof(T) == 8 ? 0x1p-800 : 0x1p-100;
 
 // Row scalars in fp64 from the sum of pass 1. False if they cannot be trusted and the row must be rescued.
-template <class T>
-HWY_NOINLINE bool Statistics(const NormSpec& norm, size_t cols, const T* h, double first, RowStatistics<T>* s) {
+template <class T, class Next>
+HWY_NOINLINE bool Statistics(const NormSpec& norm, size_t cols, const T* h, double first, Next next, RowStatistics<T>* s) {
   const double count = static_cast<double>(cols);
   double squares = first, delta = 0;
   s->mean = 0;
   if (norm.kind == NormKind::kLayer) {
     s->mean = static_cast<T>(first / count);
-    MomentsPass<T> moments{RealRowAt(h), hn::Set(Tag<T>(), s->mean)};
+    MomentsPass<T, Next> moments{RealRowAt(h), next, hn::Set(Tag<T>(), s->mean)};
     double sums[2];
     Fold<T, 2, 2>(cols, moments, sums);
     delta = sums[0] / count;
@@ -130,7 +133,8 @@ HWY_INLINE void ApplyStep(size_t i, M m, const RealRow<typename R::Real>& h, con
 }
 
 template <class R>
-HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real* p, const RowStatistics<typename R::Real>& s) {
+HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real* p, typename R::Act next,
+                        const RowStatistics<typename R::Real>& s) {
   using T = typename R::Real;
   const Tag<T> d;
   const size_t cols = a.shape.cols;
@@ -139,7 +143,10 @@ HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real
   const typename R::ActOut y(a.y, row);
   const Vec<T> mean = hn::Set(d, s.mean), lo = hn::Set(d, s.lo), rstd = hn::Set(d, s.rstd);
   size_t i = 0;
-  for (; i + kPair<T> <= cols; i += kPair<T>) ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
+  for (; i + kPair<T> <= cols; i += kPair<T>) {
+    if (i % 64 == 0) next.Prefetch64(i);
+    ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
+  }
   if (i < cols) ApplyStep<R>(i, Part{cols - i}, h, weight, bias, y, mean, lo, rstd);
 }
 
@@ -183,7 +190,9 @@ HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename
   for (size_t row = range.begin; row < range.end; ++row) {
     T* const mine = scratch + (row - range.begin) % 2 * padded;
     RowStatistics<T> s;
-    const bool trusted = Statistics<T>(a.norm, cols, h, first, &s);
+    const size_t soon = HWY_MIN(row + 1, range.end - 1), later = HWY_MIN(row + 2, range.end - 1);
+    const bool trusted = a.pre.residual ? Statistics<T>(a.norm, cols, h, first, typename R::Res(a.pre.residual, soon), &s)
+                                        : Statistics<T>(a.norm, cols, h, first, typename R::Act(a.pre.x, soon), &s);
     // The next row's pass 1 fills the time that this row's division and root take.
     T* const next = scratch + (row + 1 - range.begin) % 2 * padded;
     const T* const next_h = row + 1 < range.end ? Gather<R, kSquares>(a, row + 1, next, &first) : nullptr;
@@ -194,7 +203,7 @@ HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename
     } else {
       StoreStatistics(a, row, s);
     }
-    if (a.y) Apply<R>(a, row, h, s);
+    if (a.y) Apply<R>(a, row, h, typename R::Act(a.pre.x, later), s);
     h = next_h;
   }
 }
