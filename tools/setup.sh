@@ -46,8 +46,8 @@ python_package() {
   fi
   echo "setup: building the Python package"
   touch "$stamp.new"
-  # The same flags as the release preset, so that ccache compiles the core once for both.
-  PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
+  # The same compiler and flags as the release preset, so that ccache compiles the core once for both.
+  CC=gcc CXX=g++ PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
     -C cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON .
   mv "$stamp.new" "$stamp"
 }
