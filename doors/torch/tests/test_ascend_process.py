@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from addnorm.ascend import module_path
+from addnorm.ascend import is_active, main, module_path
 
 _SCRIPTS = Path(__file__).parent / "ascend_scripts"
 
@@ -85,10 +85,15 @@ def test_refuses_where_a_real_torch_npu_is_installed(tmp_path, layout):
     done = _python("-c", _UNCHANGED.format(before=""), PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
     assert f"torch_npu is {file}, expected none" in done.stdout
+
+
+def test_command_refuses_without_a_traceback(tmp_path):
+    (tmp_path / "torch_npu.py").write_text("")
     script = tmp_path / "script.py"
     script.write_text("raise AssertionError('must not run')")
-    done = _ascend_run(str(script), PYTHONPATH=path)
-    assert done.returncode == 2 and f"torch_npu is {file}" in done.stderr and "Traceback" not in done.stderr
+    done = _ascend_run(str(script), PYTHONPATH=_path_with(tmp_path))
+    assert done.returncode == 2 and done.stderr.startswith("ascend-run: ") and "torch_npu is" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_refuses_where_a_real_torch_npu_is_loaded():
@@ -112,12 +117,13 @@ def test_another_python_keeps_its_torch():
 # ---- The command. ------------------------------------------------------------------------------------------------------
 
 
-def test_command_line(tmp_path):
-    assert _ascend_run("--help").stdout.startswith("usage: python -m addnorm ascend-run SCRIPT")
-    done = _ascend_run()
-    assert done.returncode == 2 and "usage:" in done.stderr
-    done = _ascend_run(str(tmp_path / "absent.py"))
-    assert done.returncode == 2 and "absent.py" in done.stderr and "Traceback" not in done.stderr
+def test_wrong_command_lines(tmp_path, capsys):
+    """Answered before anything is activated, so in this process."""
+    assert main(["--help"]) == 0 and capsys.readouterr().out.startswith("usage: python -m addnorm ascend-run SCRIPT")
+    for arguments in ([], ["--unknown", "script.py"]):
+        assert main(arguments) == 2 and "usage:" in capsys.readouterr().err
+    assert main([str(tmp_path / "absent.py")]) == 2 and "absent.py" in capsys.readouterr().err
+    assert not is_active()
 
 
 def test_the_script_decides_the_exit_status(tmp_path):
