@@ -47,9 +47,7 @@ struct Call {
   int64_t normalized_rank;
 };
 
-DType TypeOr(const char* name, const Tensor& tensor, DType otherwise) {
-  return tensor ? FloatType(kBackwardApi, name, tensor) : otherwise;
-}
+DType TypeOr(const char* name, const Tensor& tensor, DType otherwise) { return tensor ? FloatType(kBackwardApi, name, tensor) : otherwise; }
 
 // `stats` as dropout_add_norm gives it: [3, A..] for LayerNorm, [1, A..] for RMSNorm.
 void ViewStats(Tensor& stats, std::span<const int64_t> lead, BackwardProblem* problem) {
@@ -57,8 +55,9 @@ void ViewStats(Tensor& stats, std::span<const int64_t> lead, BackwardProblem* pr
   const TensorView all = View(kBackwardApi, "stats", stats, stats.shape().size());
   const int64_t parts = problem->norm.kind == NormKind::kRms ? 1 : 3;
   if (all.shape.size() != 1 + lead.size() || all.shape[0] != parts || !std::equal(lead.begin(), lead.end(), all.shape.begin() + 1)) {
-    Check(Status::Error(Code::kBadShape, "%s: argument 'stats' has %zu dimensions, or other sizes than the rows of dy, expected [%d, rows...]",
-                        kBackwardApi, all.shape.size(), static_cast<int>(parts)));
+    Check(Status::Error(Code::kBadShape,
+                        "%s: argument 'stats' has %zu dimensions, or other sizes than the rows of dy, expected [%d, rows...]", kBackwardApi,
+                        all.shape.size(), static_cast<int>(parts)));
   }
   size_t bytes = SizeOf(all.dtype);
   for (const int64_t size : lead) bytes *= static_cast<size_t>(size);
@@ -86,7 +85,9 @@ Tensor Gradient(bool wanted, std::span<const int64_t> shape, DType dtype, Tensor
 
 size_t RankOf(int64_t normalized_rank) { return static_cast<size_t>(std::max<int64_t>(normalized_rank, 0)); }
 
-std::span<const int64_t> Lead(std::span<const int64_t> shape, size_t rank) { return shape.first(shape.size() - std::min(rank, shape.size())); }
+std::span<const int64_t> Lead(std::span<const int64_t> shape, size_t rank) {
+  return shape.first(shape.size() - std::min(rank, shape.size()));
+}
 std::span<const int64_t> Tail(std::span<const int64_t> shape, size_t rank) { return shape.last(std::min(rank, shape.size())); }
 
 }  // namespace
@@ -186,8 +187,8 @@ void LayerNormBackward(StableIValue* stack, uint64_t, uint64_t) {
       Gradient((wanted & 4) != 0, Tail(x_view.shape, rank), bias_dtype, &dbias),
   };
   if (wanted != 0) {
-    BackwardProblem problem = addnorm::LayerNormBackward(dy_view, x_view, static_cast<int>(normalized_rank), mean_view, rstd_view, weight_view,
-                                                         dx, dweight, dbias);
+    BackwardProblem problem = addnorm::LayerNormBackward(dy_view, x_view, static_cast<int>(normalized_rank), mean_view, rstd_view,
+                                                         weight_view, dx, dweight, dbias);
     problem.api = kLayerNormApi;
     Check(Backward(problem, TorchExecutor()));
   }

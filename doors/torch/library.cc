@@ -29,18 +29,18 @@ std::string BuildInfo() {
 
 // y = norm(h) * weight + bias; prenorm = h in residual's type (else float32 if residual_in_fp32, else x0's);
 // mask = kept; stats = [mean, mean_lo, rstd] of each row, or [rstd] for RMSNorm, as the backward takes them.
-#define ADDNORM_FORWARD_SCHEMA                                                                                                      \
-  "(Tensor x0, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool is_rms_norm=False, bool want_prenorm=False, "        \
-  "bool want_stats=False, Tensor? rowscale=None, Tensor? layerscale=None, Tensor? seed=None, float p=0.0, bool want_mask=False, "   \
-  "bool residual_in_fp32=False, bool norm_from_rounded=False, int normalized_rank=1) "                                              \
+#define ADDNORM_FORWARD_SCHEMA                                                                                                    \
+  "(Tensor x0, Tensor? residual, Tensor? weight, Tensor? bias, float eps, bool is_rms_norm=False, bool want_prenorm=False, "      \
+  "bool want_stats=False, Tensor? rowscale=None, Tensor? layerscale=None, Tensor? seed=None, float p=0.0, bool want_mask=False, " \
+  "bool residual_in_fp32=False, bool norm_from_rounded=False, int normalized_rank=1) "                                            \
   "-> (Tensor y, Tensor prenorm, Tensor mask, Tensor stats)"
 
 // h is `prenorm` where given, else formed again from x0, residual, the scales and seed. stats None = derived again from h.
 // output_mask: x0, residual, weight, bias, rowscale, layerscale. x0 is needed for the last two. Of bias only the type is used.
-#define ADDNORM_BACKWARD_SCHEMA                                                                                                      \
-  "(Tensor dy, Tensor? dprenorm, Tensor? prenorm, Tensor? stats, Tensor? weight, Tensor? bias, float eps, bool[6] output_mask, "     \
-  "bool is_rms_norm=False, Tensor? x0=None, Tensor? residual=None, Tensor? rowscale=None, Tensor? layerscale=None, "                 \
-  "Tensor? seed=None, float p=0.0, bool residual_in_fp32=False, bool norm_from_rounded=False, int normalized_rank=1) "               \
+#define ADDNORM_BACKWARD_SCHEMA                                                                                                  \
+  "(Tensor dy, Tensor? dprenorm, Tensor? prenorm, Tensor? stats, Tensor? weight, Tensor? bias, float eps, bool[6] output_mask, " \
+  "bool is_rms_norm=False, Tensor? x0=None, Tensor? residual=None, Tensor? rowscale=None, Tensor? layerscale=None, "             \
+  "Tensor? seed=None, float p=0.0, bool residual_in_fp32=False, bool norm_from_rounded=False, int normalized_rank=1) "           \
   "-> (Tensor dx0, Tensor dresidual, Tensor dweight, Tensor dbias, Tensor drowscale, Tensor dlayerscale)"
 
 }  // namespace

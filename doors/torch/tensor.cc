@@ -31,11 +31,16 @@ const TypeNumbers& Numbers() {
 
 int32_t NumberOf(DType dtype) {
   switch (dtype) {
-    case DType::kF32: return Numbers().f32;
-    case DType::kF16: return Numbers().f16;
-    case DType::kBF16: return Numbers().bf16;
-    case DType::kF64: return Numbers().f64;
-    case DType::kBool: return Numbers().boolean;
+    case DType::kF32:
+      return Numbers().f32;
+    case DType::kF16:
+      return Numbers().f16;
+    case DType::kBF16:
+      return Numbers().bf16;
+    case DType::kF64:
+      return Numbers().f64;
+    case DType::kBool:
+      return Numbers().boolean;
   }
   throw std::runtime_error("addnorm: an element type that the torch door does not know");
 }
@@ -52,11 +57,20 @@ std::string NameOfNumber(int32_t number) {
     const char* name;
   };
   static constexpr Entry kEntries[] = {
-      {aoti_torch_dtype_float32, "float32"},     {aoti_torch_dtype_float16, "float16"},       {aoti_torch_dtype_bfloat16, "bfloat16"},
-      {aoti_torch_dtype_float64, "float64"},     {aoti_torch_dtype_bool, "bool"},             {aoti_torch_dtype_uint8, "uint8"},
-      {aoti_torch_dtype_int8, "int8"},           {aoti_torch_dtype_int16, "int16"},           {aoti_torch_dtype_int32, "int32"},
-      {aoti_torch_dtype_int64, "int64"},         {aoti_torch_dtype_complex64, "complex64"},   {aoti_torch_dtype_complex128, "complex128"},
-      {aoti_torch_dtype_float8_e5m2, "float8_e5m2"}, {aoti_torch_dtype_float8_e4m3fn, "float8_e4m3fn"},
+      {aoti_torch_dtype_float32, "float32"},
+      {aoti_torch_dtype_float16, "float16"},
+      {aoti_torch_dtype_bfloat16, "bfloat16"},
+      {aoti_torch_dtype_float64, "float64"},
+      {aoti_torch_dtype_bool, "bool"},
+      {aoti_torch_dtype_uint8, "uint8"},
+      {aoti_torch_dtype_int8, "int8"},
+      {aoti_torch_dtype_int16, "int16"},
+      {aoti_torch_dtype_int32, "int32"},
+      {aoti_torch_dtype_int64, "int64"},
+      {aoti_torch_dtype_complex64, "complex64"},
+      {aoti_torch_dtype_complex128, "complex128"},
+      {aoti_torch_dtype_float8_e5m2, "float8_e5m2"},
+      {aoti_torch_dtype_float8_e4m3fn, "float8_e4m3fn"},
   };
   for (const Entry& entry : kEntries) {
     if (entry.number() == number) return entry.name;
@@ -199,7 +213,8 @@ Dropout MakeDropout(const char* api, double p, const Tensor& seed) {
   dropout.p = p;
   if (!(p > 0.0 && p < 1.0)) return dropout;
   if (!seed) {
-    Check(Status::Error(Code::kNullArg, "%s: argument 'seed' is None, expected an int64 tensor of 2 elements (key, offset), as p is %g", api, p));
+    Check(Status::Error(Code::kNullArg, "%s: argument 'seed' is None, expected an int64 tensor of 2 elements (key, offset), as p is %g",
+                        api, p));
   }
   const int32_t number = TypeNumber(seed);
   if (number != Numbers().int64) ThrowTypeError(api, "seed", number, "int64");
@@ -218,10 +233,14 @@ void Check(const Status& status) {
   if (status.ok()) return;
   const std::string message = status.message();
   switch (status.code()) {
-    case Code::kBadDType: throw std::runtime_error("TypeError: " + message);
-    case Code::kUnsupported: throw std::runtime_error("NotImplementedError: " + message);
-    case Code::kInternal: throw std::runtime_error(message);
-    default: throw std::invalid_argument(message);
+    case Code::kBadDType:
+      throw std::runtime_error("TypeError: " + message);
+    case Code::kUnsupported:
+      throw std::runtime_error("NotImplementedError: " + message);
+    case Code::kInternal:
+      throw std::runtime_error(message);
+    default:
+      throw std::invalid_argument(message);
   }
 }
 

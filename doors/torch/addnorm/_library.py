@@ -12,13 +12,13 @@ def load() -> None:
     """Registers torch.ops.addnorm. Raises ImportError with the cure where this installation cannot."""
     if not PATH.exists():
         raise ImportError(
-            f"addnorm was built without its PyTorch door ({PATH} is absent), because torch was not visible to the build. "
-            "Cure: install torch >= 2.10, then `pip install --no-build-isolation --force-reinstall addnorm` (or `make setup` in a checkout)."
+            f"addnorm was built without its PyTorch door ({PATH} is absent), because torch was not visible to the build. Cure: "
+            "install torch >= 2.10, then `pip install --no-build-isolation --force-reinstall addnorm`, or `make setup` in a checkout."
         )
     try:
         torch.ops.load_library(str(PATH))
     except OSError as error:
-        raise ImportError(f"addnorm: {PATH} does not load into torch {torch.__version__}; it needs torch >= 2.10. Cause: {error}") from error
+        raise ImportError(f"addnorm: {PATH} does not load into torch {torch.__version__}, it needs torch >= 2.10: {error}") from error
 
 
 def build_info() -> dict[str, str]:

@@ -10,208 +10,23 @@ Autocast changes nothing here: mixed types are computed in float32 anyway.
 import torch
 from torch import Tensor
 
-from addnorm import _errors, ops
+from addnorm import _call
 
-_forward = torch.ops.addnorm.forward.default
-_backward = torch.ops.addnorm.backward.default
-_is_grad_enabled = torch.is_grad_enabled
-_is_compiling = torch.compiler.is_compiling
-_functorch_level = torch._C._functorch.peek_interpreter_stack
-
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+# The kernel's names -> those of the functions with flash-attention's argument names.
 _EPSILON = {"eps": "epsilon", "p": "dropout_p"}
 
 
-# ---- The dropout key -------------------------------------------------------------------------------------------------
-
-
-def _int64(word: int) -> int:
-    """The int64 with the bits of a word that may be given as signed or unsigned."""
-    if not _INT64_MIN <= word < 2**64:
-        raise ValueError(f"argument 'seed' holds {word}, expected 64-bit integers")
-    return word - 2**64 if word > _INT64_MAX else word
-
-
-def _under_vmap() -> bool:
-    stack = torch._C._functorch.get_interpreter_stack() or ()
-    return any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
-
-
-def _key(api: str, seed, generator: torch.Generator | None, x0: Tensor) -> Tensor:
-    """The dropout key as int64[2]: the one given, or two words drawn from the generator, so that manual_seed and checkpoint repeat it."""
-    if seed is None:
-        if not _is_compiling() and _functorch_level() is not None and _under_vmap():
-            raise ValueError(f"{api}: argument 'seed' is None, expected an explicit seed, as 0 < p < 1 under vmap, where no key can be drawn")
-        return torch.randint(_INT64_MIN, _INT64_MAX, (2,), dtype=torch.int64, device=x0.device, generator=generator)
-    if generator is not None:
-        raise ValueError(f"{api}: arguments 'seed' and 'generator' are both given, expected one of them")
-    if isinstance(seed, Tensor):
-        return seed
-    words = (seed, 0) if isinstance(seed, int) else seed
-    if not isinstance(words, tuple | list) or len(words) != 2 or not all(isinstance(word, int) for word in words):
-        raise TypeError(f"{api}: argument 'seed' is {seed!r}, expected an int, a pair of ints (key, offset) or an int64 tensor of shape [2]")
-    return torch.tensor([_int64(words[0]), _int64(words[1])], dtype=torch.int64, device=x0.device)
-
-
-# ---- Eager autograd --------------------------------------------------------------------------------------------------
-
-
-class _Norm(torch.autograd.Function):
-    """Eager calls that want a gradient. Inputs with one come first; returns y and those of prenorm, mask and stats that are wanted."""
-
-    @staticmethod
-    def forward(ctx, x0, residual, weight, bias, rowscale, layerscale, seed, call):
-        eps, p, is_rms_norm, residual_in_fp32, norm_from_rounded, normalized_rank, want_prenorm, want_mask, want_stats, save_inputs = call
-        needs = ctx.needs_input_grad
-        plain = residual is None and p == 0 and rowscale is None and layerscale is None
-        dtype = ops.prenorm_dtype(x0, residual, residual_in_fp32)
-        keep_stats = plain or save_inputs or ops.is_exact(dtype, norm_from_rounded)
-        y, prenorm, mask, stats = _forward(
-            x0, residual, weight, bias, eps, is_rms_norm, want_prenorm or not (plain or save_inputs), keep_stats or want_stats,
-            rowscale, layerscale, seed, p, want_mask, residual_in_fp32, norm_from_rounded, normalized_rank,
-        )  # fmt: skip
-        inputs = (x0, residual, weight, bias, rowscale, layerscale, seed, p)
-        ctx.save_for_backward(*ops.keep(needs, inputs, prenorm, stats if keep_stats else None, save_inputs))
-        ctx.attributes = (eps, p, is_rms_norm, residual_in_fp32, norm_from_rounded, normalized_rank, x0.dtype, dtype)
-        ctx.set_materialize_grads(False)
-        if not (want_prenorm or want_mask or want_stats):
-            return y
-        results = [y]
-        if want_prenorm:
-            results.append(prenorm)
-        if want_mask:
-            results.append(mask)
-        if want_stats:
-            results.append(stats)
-        if want_mask or want_stats:
-            ctx.mark_non_differentiable(*results[1 + want_prenorm :])
-        return tuple(results)
-
-    @staticmethod
-    def backward(ctx, dy, *others):
-        # The gradient of prenorm, if it is an output; those of mask and stats are always None.
-        dprenorm = others[0] if others else None
-        op = _backward_once if _is_grad_enabled() else _backward
-        return (*ops.gradients(op, ctx.needs_input_grad, dy, dprenorm, ctx.saved_tensors, ctx.attributes), None, None)
-
-
-class _NoDoubleBackward(torch.autograd.Function):
-    """Calls `op`, whose results have no derivative: asking for one is an error and not a silent zero."""
-
-    @staticmethod
-    def forward(ctx, op, *args):
-        return op(*args)
-
-    @staticmethod
-    def backward(ctx, *grads):
-        raise NotImplementedError(ops.NO_DOUBLE_BACKWARD)
-
-
-def _backward_once(*args):
-    return _NoDoubleBackward.apply(_backward, *args)
-
-
-# ---- The one path of all forwards ------------------------------------------------------------------------------------
-
-
-def _norm(
-    api, is_rms_norm, x0, residual, weight, bias, eps, p=0.0, rowscale=None, layerscale=None, want_prenorm=False, want_mask=False,
-    want_stats=False, residual_in_fp32=False, seed=None, generator=None, norm_from_rounded=False, save="prenorm", normalized_rank=1,
-    names=None,
-):  # fmt: skip
-    """(y, prenorm, mask, stats), those not wanted of size 0 or None."""
-    if save != "prenorm" and save != "inputs":
-        raise ValueError(f"{api}: argument 'save' is {save!r}, expected 'prenorm' or 'inputs'")
-    try:
-        if 0 < p < 1:
-            seed = _key(api, seed, generator, x0)
-        else:
-            seed = None
-        grad = _is_grad_enabled() and (
-            x0.requires_grad
-            or (weight is not None and weight.requires_grad)
-            or (residual is not None and residual.requires_grad)
-            or (bias is not None and bias.requires_grad)
-            or (rowscale is not None and rowscale.requires_grad)
-            or (layerscale is not None and layerscale.requires_grad)
-        )
-    except (AttributeError, TypeError) as error:
-        raise _wrong_argument(api, names, p, x0=x0, residual=residual, weight=weight, bias=bias, rowscale=rowscale, layerscale=layerscale,
-                              error=error) from None  # fmt: skip
-    save_inputs = save == "inputs"
-    if _is_compiling() or _functorch_level() is not None:
-        return _traced(
-            x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, want_mask,
-            residual_in_fp32, norm_from_rounded, normalized_rank, grad, save_inputs,
-        )  # fmt: skip
-    try:
-        if not grad:
-            return _forward(
-                x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, want_mask,
-                residual_in_fp32, norm_from_rounded, normalized_rank,
-            )  # fmt: skip
-        call = (eps, p, is_rms_norm, residual_in_fp32, norm_from_rounded, normalized_rank, want_prenorm, want_mask, want_stats, save_inputs)
-        results = _Norm.apply(x0, residual, weight, bias, rowscale, layerscale, seed, call)
-    except (RuntimeError, ValueError) as error:
-        raise _errors.translate(api, error, names) from None
-    if not (want_prenorm or want_mask or want_stats):
-        return results, None, None, None
-    rest = list(results[1:])
-    return (
-        results[0],
-        rest.pop(0) if want_prenorm else None,
-        rest.pop(0) if want_mask else None,
-        rest.pop(0) if want_stats else None,
-    )
-
-
-def _traced(
-    x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, want_mask, residual_in_fp32,
-    norm_from_rounded, normalized_rank, grad, save_inputs,
-):  # fmt: skip
-    """The same under torch.compile and functorch, through the operator with a registered derivative (which ops._setup_context keeps)."""
-    if grad:
-        plain = ops.is_plain(residual, rowscale, layerscale, p)
-        exact = ops.is_exact(ops.prenorm_dtype(x0, residual, residual_in_fp32), norm_from_rounded)
-        want_prenorm = want_prenorm or not (plain or save_inputs)
-        want_stats = want_stats or plain or save_inputs or exact
-    return torch.ops.addnorm.dropout_add_norm(
-        x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, want_mask,
-        residual_in_fp32, norm_from_rounded, normalized_rank,
-    )  # fmt: skip
-
-
-def _wrong_argument(api, names, p, error, **tensors) -> Exception:
-    """What is wrong where not even the attributes of a tensor could be read."""
-    names = names or {}
-    for name, tensor in tensors.items():
-        if not isinstance(tensor, Tensor) and (tensor is not None or name == "x0"):
-            expected = "a Tensor" if name == "x0" else "a Tensor or None"
-            return TypeError(f"{api}: argument '{names.get(name, name)}' is of type {type(tensor).__name__}, expected {expected}")
-    if not isinstance(p, int | float):
-        return TypeError(f"{api}: argument '{names.get('p', 'p')}' is of type {type(p).__name__}, expected a float")
-    return error
-
-
-def _statistics(stats: Tensor, is_rms_norm: bool) -> tuple[Tensor, ...]:
-    """(mean, rstd) of LayerNorm, (rstd,) of RMSNorm. The mean is kept in two words; their rounded sum is the public one."""
-    return (stats[0],) if is_rms_norm else (stats[0] + stats[1], stats[2])
-
-
 def _dropout_add_norm(
-    api, is_rms_norm, x0, residual, weight, bias, dropout_p, epsilon, rowscale, layerscale, prenorm, residual_in_fp32,
-    return_dropout_mask, seed, generator, norm_from_rounded, save,
+    api, is_rms, x0, residual, weight, bias, dropout_p, epsilon, rowscale, layerscale, prenorm, residual_in_fp32, return_dropout_mask,
+    seed, generator, norm_from_rounded, save,
 ):  # fmt: skip
-    y, pre, mask, _ = _norm(
-        api, is_rms_norm, x0, residual, weight, bias, epsilon, dropout_p, rowscale, layerscale, prenorm, return_dropout_mask,
+    y, pre, mask, _ = _call.norm(
+        api, is_rms, x0, residual, weight, bias, epsilon, dropout_p, rowscale, layerscale, prenorm, return_dropout_mask,
         False, residual_in_fp32, seed, generator, norm_from_rounded, save, 1, _EPSILON,
     )  # fmt: skip
     if prenorm:
         return (y, pre, mask) if return_dropout_mask else (y, pre)
     return (y, mask) if return_dropout_mask else y
-
-
-# ---- Public functions ------------------------------------------------------------------------------------------------
 
 
 def dropout_add_layer_norm(
@@ -269,6 +84,15 @@ def dropout_add_layer_norm(
         >>> y.shape, pre.shape
         (torch.Size([2, 3, 8]), torch.Size([2, 3, 8]))
     """
+    if (
+        dropout_p == 0
+        and rowscale is None
+        and layerscale is None
+        and (residual is not None or not residual_in_fp32)
+        and not (return_dropout_mask or norm_from_rounded)
+        and save == "prenorm"
+    ):
+        return _call.add_norm("addnorm.dropout_add_layer_norm", False, x0, residual, weight, bias, epsilon, prenorm, _EPSILON)
     return _dropout_add_norm("addnorm.dropout_add_layer_norm", False, x0, residual, weight, bias, dropout_p, epsilon, rowscale, layerscale,
                              prenorm, residual_in_fp32, return_dropout_mask, seed, generator, norm_from_rounded, save)  # fmt: skip
 
@@ -306,15 +130,37 @@ def dropout_add_rms_norm(
         tensor([[1., 1., 1., 1.],
                 [1., 1., 1., 1.]])
     """
+    if (
+        dropout_p == 0
+        and rowscale is None
+        and layerscale is None
+        and (residual is not None or not residual_in_fp32)
+        and not (return_dropout_mask or norm_from_rounded)
+        and save == "prenorm"
+    ):
+        return _call.add_norm("addnorm.dropout_add_rms_norm", True, x0, residual, weight, bias, epsilon, prenorm, _EPSILON)
     return _dropout_add_norm("addnorm.dropout_add_rms_norm", True, x0, residual, weight, bias, dropout_p, epsilon, rowscale, layerscale,
                              prenorm, residual_in_fp32, return_dropout_mask, seed, generator, norm_from_rounded, save)  # fmt: skip
 
 
-def _rank(api: str, x0: Tensor, normalized_shape) -> int:
+def _rank(api: str, name: str, tensor: Tensor, normalized_shape) -> int:
+    """The number of dimensions of normalized_shape, which must be the last of `tensor`, the argument `name`."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or len(shape) > x0.dim() or tuple(x0.shape[x0.dim() - len(shape) :]) != shape:
-        raise ValueError(f"{api}: argument 'normalized_shape' is {list(shape)}, expected the last dimensions (at least one) of x0, {list(x0.shape)}")
-    return len(shape)
+    rank = len(shape)
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{api}: argument '{name}' is of type {type(tensor).__name__}, expected a Tensor")
+    if rank == 0 or rank > tensor.dim() or tuple(tensor.shape[tensor.dim() - rank :]) != shape:
+        expected = f"the last dimensions, at least one, of '{name}', which has shape {list(tensor.shape)}"
+        raise ValueError(f"{api}: argument 'normalized_shape' is {list(shape)}, expected {expected}")
+    return rank
+
+
+def _with_extras(y: Tensor, prenorm: Tensor | None, stats: Tensor | None, is_rms_norm: bool):
+    """y alone, or with the sum and the public statistics where they are given."""
+    extras = () if prenorm is None else (prenorm,)
+    if stats is not None:
+        extras += _call.statistics(stats, is_rms_norm)
+    return (y, *extras) if extras else y
 
 
 def layer_norm(
@@ -349,8 +195,11 @@ def layer_norm(
         tensor([[-1.,  1.]])
     """
     api = "addnorm.layer_norm"
-    y, _, _, stats = _norm(api, False, x0, None, weight, bias, eps, want_stats=return_statistics, normalized_rank=_rank(api, x0, normalized_shape))
-    return (y, *_statistics(stats, False)) if return_statistics else y
+    rank = _rank(api, "x0", x0, normalized_shape)
+    if rank == 1 and not return_statistics:
+        return _call.add_norm(api, False, x0, None, weight, bias, eps, False)
+    y, _, _, stats = _call.norm(api, False, x0, None, weight, bias, eps, want_stats=return_statistics, normalized_rank=rank)
+    return _with_extras(y, None, stats if return_statistics else None, False)
 
 
 def rms_norm(
@@ -384,8 +233,11 @@ def rms_norm(
         tensor([[ 1., -1.]])
     """
     api = "addnorm.rms_norm"
-    y, _, _, stats = _norm(api, True, x0, None, weight, bias, eps, want_stats=return_statistics, normalized_rank=_rank(api, x0, normalized_shape))
-    return (y, *_statistics(stats, True)) if return_statistics else y
+    rank = _rank(api, "x0", x0, normalized_shape)
+    if rank == 1 and not return_statistics:
+        return _call.add_norm(api, True, x0, None, weight, bias, eps, False)
+    y, _, _, stats = _call.norm(api, True, x0, None, weight, bias, eps, want_stats=return_statistics, normalized_rank=rank)
+    return _with_extras(y, None, stats if return_statistics else None, True)
 
 
 def add_layer_norm(
@@ -416,13 +268,13 @@ def add_layer_norm(
         >>> y, total
         (tensor([[-1.,  1.]]), tensor([[1., 3.]]))
     """
-    y, pre, _, stats = _norm(
+    if save == "prenorm" and not (norm_from_rounded or return_statistics) and (residual is not None or not residual_in_fp32):
+        return _call.add_norm("addnorm.add_layer_norm", False, x0, residual, weight, bias, eps, prenorm)
+    y, pre, _, stats = _call.norm(
         "addnorm.add_layer_norm", False, x0, residual, weight, bias, eps, 0.0, None, None, prenorm, False, return_statistics,
         residual_in_fp32, None, None, norm_from_rounded, save,
     )  # fmt: skip
-    if not (prenorm or return_statistics):
-        return y
-    return (y, *((pre,) if prenorm else ()), *(_statistics(stats, False) if return_statistics else ()))
+    return _with_extras(y, pre if prenorm else None, stats if return_statistics else None, False)
 
 
 def add_rms_norm(
@@ -452,30 +304,13 @@ def add_rms_norm(
         >>> addnorm.add_rms_norm(torch.tensor([[1.0, -1.0]]), torch.tensor([[1.0, -1.0]]), eps=0.0)
         tensor([[ 1., -1.]])
     """
-    y, pre, _, stats = _norm(
+    if save == "prenorm" and not (norm_from_rounded or return_statistics) and (residual is not None or not residual_in_fp32):
+        return _call.add_norm("addnorm.add_rms_norm", True, x0, residual, weight, bias, eps, prenorm)
+    y, pre, _, stats = _call.norm(
         "addnorm.add_rms_norm", True, x0, residual, weight, bias, eps, 0.0, None, None, prenorm, False, return_statistics,
         residual_in_fp32, None, None, norm_from_rounded, save,
     )  # fmt: skip
-    if not (prenorm or return_statistics):
-        return y
-    return (y, *((pre,) if prenorm else ()), *(_statistics(stats, True) if return_statistics else ()))
-
-
-# ---- Public gradients ------------------------------------------------------------------------------------------------
-
-
-def _call_gradient(api: str, op, *args):
-    """`op`, which has no derivative: the results refuse to be differentiated."""
-    try:
-        if not _is_compiling() and _functorch_level() is None:
-            if _is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
-                return _NoDoubleBackward.apply(op, *args)
-            # Below autograd: its formula, registered in Python, would only cost time.
-            with torch.no_grad():
-                return op(*args)
-        return op(*args)
-    except (RuntimeError, ValueError) as error:
-        raise _errors.translate(api, error) from None
+    return _with_extras(y, pre if prenorm else None, stats if return_statistics else None, True)
 
 
 def _reduced_rank(dy: Tensor, mean: Tensor, gamma: Tensor | None) -> int:
@@ -526,8 +361,8 @@ def add_layer_norm_grad(
         True
     """
     rank = _reduced_rank(dy, mean, gamma)
-    return _call_gradient("addnorm.add_layer_norm_grad", torch.ops.addnorm.add_layer_norm_grad.default,
-                          dy, x1, x2, rstd, mean, gamma, dsum, rank, in_gamma_dtype)  # fmt: skip
+    api, name = "addnorm.add_layer_norm_grad", "add_layer_norm_grad"
+    return _call.gradient(api, name, dy, x1, x2, rstd, mean, gamma, dsum, rank, in_gamma_dtype)
 
 
 def layer_norm_backward(
@@ -571,9 +406,6 @@ def layer_norm_backward(
     api = "addnorm.layer_norm_backward"
     if len(output_mask) != 3:
         raise ValueError(f"{api}: argument 'output_mask' has {len(output_mask)} elements, expected 3")
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    if not shape or len(shape) > input.dim() or tuple(input.shape[input.dim() - len(shape) :]) != shape:
-        raise ValueError(f"{api}: argument 'normalized_shape' is {list(shape)}, expected the last dimensions of input, {list(input.shape)}")
-    results = _call_gradient(api, torch.ops.addnorm.layer_norm_backward.default,
-                             grad_out, input, len(shape), mean, rstd, weight, bias, list(output_mask))  # fmt: skip
+    rank = _rank(api, "input", input, normalized_shape)
+    results = _call.gradient(api, "layer_norm_backward", grad_out, input, rank, mean, rstd, weight, bias, list(output_mask))
     return tuple(result if wanted else None for result, wanted in zip(results, output_mask, strict=True))

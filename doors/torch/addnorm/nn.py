@@ -101,7 +101,7 @@ class DropoutAddRMSNorm(_DropoutAddNorm):
     Example:
         >>> norm = addnorm.DropoutAddRMSNorm(4, eps=0.0)
         >>> norm(torch.full((1, 4), 2.0))
-        tensor([[1., 1., 1., 1.]], grad_fn=<_NormBackward>)
+        tensor([[1., 1., 1., 1.]], grad_fn=<AddNormBackward>)
     """
 
     _function = staticmethod(functional.dropout_add_rms_norm)

@@ -12,7 +12,6 @@ from addnorm import _library
 
 _library.load()
 
-_PAIRS = (("forward", "backward"), ("dropout_add_norm", "dropout_add_norm_backward"))
 NO_DOUBLE_BACKWARD = "addnorm: the gradients have no derivative of their own (double backward, create_graph=True) yet"
 
 
@@ -22,7 +21,8 @@ NO_DOUBLE_BACKWARD = "addnorm: the gradients have no derivative of their own (do
 def _same_device(op: str, first: str, tensor: Tensor, **others: Tensor | None) -> None:
     for name, other in others.items():
         if other is not None and other.device != tensor.device:
-            raise ValueError(f"torch.ops.addnorm.{op}: argument '{name}' is on {other.device}, expected {tensor.device}, the device of {first}")
+            expected = f"{tensor.device}, the device of '{first}'"
+            raise ValueError(f"torch.ops.addnorm.{op}: argument '{name}' is on {other.device}, expected {expected}")
 
 
 def _wide(x: Tensor) -> torch.dtype:
@@ -144,7 +144,7 @@ def keep(needs, inputs, prenorm, stats, save_inputs: bool):
     return (h, stats, weight, bias if keep_bias else None, x0 if keep_x0 else None, residual if again else None, rowscale, layerscale, seed)
 
 
-def _setup_context(ctx, inputs, output):
+def setup_context(ctx, inputs, output):
     (x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, _, residual_in_fp32,
      norm_from_rounded, normalized_rank) = inputs  # fmt: skip
     _, prenorm, mask, stats = output
@@ -161,10 +161,14 @@ def _setup_context(ctx, inputs, output):
     ctx.mark_non_differentiable(mask, stats)
 
 
-def _backward(ctx, dy, dprenorm, dmask, dstats):
-    op = torch.ops.addnorm.dropout_add_norm_backward.default
+def backward(op, ctx, dy, dprenorm):
+    """The gradients of dropout_add_norm's arguments after setup_context, by `op`."""
     dx0, dresidual, dweight, dbias, drowscale, dlayerscale = gradients(op, ctx.needs, dy, dprenorm, ctx.saved_tensors, ctx.attributes)
     return (dx0, dresidual, dweight, dbias, None, None, None, None, drowscale, dlayerscale, None, None, None, None, None, None)
+
+
+def _backward(ctx, dy, dprenorm, dmask, dstats):
+    return backward(torch.ops.addnorm.dropout_add_norm_backward.default, ctx, dy, dprenorm)
 
 
 def _no_double_backward(ctx, *grads):
@@ -174,24 +178,28 @@ def _no_double_backward(ctx, *grads):
 # ---- vmap ------------------------------------------------------------------------------------------------------------
 
 
-def _loop(op, info, in_dims, args):
+def _has_samples(arg, dim) -> bool:
+    # The dimension of a list of bools is a list of None.
+    return isinstance(arg, Tensor) and dim is not None
+
+
+def _loop(call, info, in_dims, args):
     """One call per sample: always right."""
     results = []
     for sample in range(info.batch_size):
-        results.append(op(*(arg if dim is None else arg.select(dim, sample) for arg, dim in zip(args, in_dims, strict=True))))
+        results.append(call(*(arg.select(dim, sample) if _has_samples(arg, dim) else arg for arg, dim in zip(args, in_dims, strict=True))))
     return tuple(torch.stack(column) for column in zip(*results, strict=True)), (0,) * len(results[0])
 
 
 def _fold_rows(info, in_dims, args, row_operands, stats=None):
-    """The samples as more rows. Returns None if an operand that all rows share, or dropout (its mask counts rows), has samples."""
-    if any(dim is not None and i not in row_operands and i != stats for i, dim in enumerate(in_dims)):
+    """The arguments with the samples as more rows; None if an operand that all rows share has samples of its own."""
+    if any(_has_samples(args[i], dim) and i not in row_operands and i != stats for i, dim in enumerate(in_dims)):
         return None
     folded = list(args)
     for i in row_operands:
-        if i >= len(args) or args[i] is None:
-            continue
-        dim = in_dims[i]
-        folded[i] = args[i].expand(info.batch_size, *args[i].shape) if dim is None else args[i].movedim(dim, 0)
+        if i < len(args) and args[i] is not None:
+            dim, tensor = in_dims[i], args[i]
+            folded[i] = tensor.expand(info.batch_size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
     if stats is not None and args[stats] is not None:
         dim, tensor = in_dims[stats], args[stats]
         shape = (tensor.shape[0], info.batch_size, *tensor.shape[1:])
@@ -200,38 +208,35 @@ def _fold_rows(info, in_dims, args, row_operands, stats=None):
 
 
 def _draws(p: float) -> bool:
+    """True if there is a mask: it counts the rows of each sample from 0, so samples cannot become more rows."""
     return 0 < p < 1
 
 
-def _vmap_forward(op):
-    def rule(info, in_dims, *args):
-        p = args[11] if len(args) > 11 else 0.0
-        folded = None if _draws(p) or info.batch_size == 0 else _fold_rows(info, in_dims, args, (0, 1, 8))
-        if folded is None:
-            return _loop(op, info, in_dims, args)
-        results = op(*folded)
-        return results, tuple(None if result.numel() == 0 and result.dim() == 1 else i for result, i in zip(results, (0, 0, 0, 1), strict=True))
-
-    return rule
+def _vmap_forward(call, info, in_dims, args):
+    p = args[11] if len(args) > 11 else 0.0
+    folded = None if _draws(p) else _fold_rows(info, in_dims, args, (0, 1, 8))
+    if folded is None:
+        return _loop(call, info, in_dims, args)
+    # An output that was not asked for has no samples.
+    wanted = (True, *(len(args) > i and args[i] for i in (6, 12, 7)))
+    return call(*folded), tuple(dim if want else None for dim, want in zip((0, 0, 0, 1), wanted, strict=True))
 
 
-def _vmap_backward(op):
-    def rule(info, in_dims, *args):
-        p = args[14] if len(args) > 14 else 0.0
-        output_mask = args[7]
-        columns = output_mask[2] or output_mask[3] or output_mask[5]
-        folded = None
-        if not (columns or _draws(p) or info.batch_size == 0):
-            folded = _fold_rows(info, in_dims, args, (0, 1, 2, 9, 10, 11), stats=3)
-        if folded is None:
-            return _loop(op, info, in_dims, args)
-        return op(*folded), tuple(0 if wanted else None for wanted in output_mask)
-
-    return rule
+def _vmap_backward(call, info, in_dims, args):
+    p = args[14] if len(args) > 14 else 0.0
+    output_mask = args[7]
+    columns = output_mask[2] or output_mask[3] or output_mask[5]
+    folded = None if columns or _draws(p) else _fold_rows(info, in_dims, args, (0, 1, 2, 9, 10, 11), stats=3)
+    if folded is None:
+        return _loop(call, info, in_dims, args)
+    return call(*folded), tuple(0 if wanted else None for wanted in output_mask)
 
 
-def _vmap_loop(op):
-    return lambda info, in_dims, *args: _loop(op, info, in_dims, args)
+def vmap(op, call, info, in_dims, args):
+    """vmap of `op`, a name in torch.ops.addnorm, carried out by `call`: (outputs, their dimensions)."""
+    rule = {"forward": _vmap_forward, "dropout_add_norm": _vmap_forward, "backward": _vmap_backward,
+            "dropout_add_norm_backward": _vmap_backward}.get(op, _loop)  # fmt: skip
+    return rule(call, info, in_dims, args)
 
 
 # ---- Registration ----------------------------------------------------------------------------------------------------
@@ -239,16 +244,20 @@ def _vmap_loop(op):
 
 def _register() -> None:
     library = torch.library
-    for forward, backward in _PAIRS:
-        library.register_fake(f"addnorm::{forward}", _fake_forward)
-        library.register_fake(f"addnorm::{backward}", _fake_backward)
-        library.register_vmap(f"addnorm::{forward}", _vmap_forward(getattr(torch.ops.addnorm, forward)))
-        library.register_vmap(f"addnorm::{backward}", _vmap_backward(getattr(torch.ops.addnorm, backward)))
-    library.register_autograd("addnorm::dropout_add_norm", _backward, setup_context=_setup_context)
-    library.register_autograd("addnorm::dropout_add_norm_backward", _no_double_backward)
-    for name, fake in (("add_layer_norm_grad", _fake_add_layer_norm_grad), ("layer_norm_backward", _fake_layer_norm_backward)):
+    fakes = {
+        "forward": _fake_forward,
+        "backward": _fake_backward,
+        "dropout_add_norm": _fake_forward,
+        "dropout_add_norm_backward": _fake_backward,
+        "add_layer_norm_grad": _fake_add_layer_norm_grad,
+        "layer_norm_backward": _fake_layer_norm_backward,
+    }
+    for name, fake in fakes.items():
         library.register_fake(f"addnorm::{name}", fake)
-        library.register_vmap(f"addnorm::{name}", _vmap_loop(getattr(torch.ops.addnorm, name)))
+        op = getattr(torch.ops.addnorm, name)
+        library.register_vmap(f"addnorm::{name}", lambda info, in_dims, *args, name=name, op=op: vmap(name, op, info, in_dims, args))
+    library.register_autograd("addnorm::dropout_add_norm", _backward, setup_context=setup_context)
+    for name in ("dropout_add_norm_backward", "add_layer_norm_grad", "layer_norm_backward"):
         library.register_autograd(f"addnorm::{name}", _no_double_backward)
 
 
