@@ -68,7 +68,7 @@ class Core {
   static Core* Exchange(Core* core);
 
   // ---- Pipe and queues (pipe.cc) ----
-  void OpenPipe(const void* pipe, Here here);
+  void OpenPipe(void* pipe, Here here);
   void ClosePipe(const void* pipe) noexcept;
   uint32_t AddQueue(const QueueSpec& spec, Here here);
   uint32_t AddBuffer(TPosition position, uint32_t bytes, Here here);
@@ -99,7 +99,7 @@ class Core {
   OnViolation on_violation;
   Atomic atomic = Atomic::kNone;
   Type atomic_type = Type::kF32;
-  const void* pipe = nullptr;
+  void* pipe = nullptr;
   std::optional<Violation> unfreed;
 
  private:

@@ -23,7 +23,7 @@ LocalView Whole(const Buffer& buffer, uint32_t number) { return {buffer.data, bu
 
 }  // namespace
 
-void Core::OpenPipe(const void* new_pipe, Here here) {
+void Core::OpenPipe(void* new_pipe, Here here) {
   if (pipe != nullptr) Fail(Rule::kPipe, here, "TPipe: a second one is constructed while the first lives, expected one at a time");
   pipe = new_pipe;
   pipe_buffers_ = 0;
@@ -109,7 +109,7 @@ LocalView Core::Rest(Here here) {
   return Whole(buffer, rest_);
 }
 
-void OpenPipe(const void* pipe, Here here) { Core::Current().OpenPipe(pipe, here); }
+void OpenPipe(void* pipe, Here here) { Core::Current().OpenPipe(pipe, here); }
 
 void ClosePipe(const void* pipe) noexcept {
   Core& core = Core::Current();
@@ -124,7 +124,7 @@ void ClosePipe(const void* pipe) noexcept {
 
 void ResetPipe(Here here) {
   Core& core = Core::Current();
-  const void* pipe = core.pipe;
+  void* pipe = core.pipe;
   core.ClosePipe(pipe);
   core.OpenPipe(pipe, here);
 }
@@ -132,7 +132,7 @@ void ResetPipe(Here here) {
 void* CurrentPipe(Here here) {
   Core& core = Core::Current();
   if (core.pipe == nullptr) Fail(Rule::kPipe, here, "GetTPipePtr: there is no TPipe, expected a live one");
-  return const_cast<void*>(core.pipe);
+  return core.pipe;
 }
 
 uint32_t InitQueue(const QueueSpec& spec, Here here) { return Core::Current().AddQueue(spec, here); }
