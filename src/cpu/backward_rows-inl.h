@@ -52,7 +52,7 @@ struct GradientSums {
   typename R::Par weight;
   Vec<T> mean, lo, rstd;
   HWY_INLINE void Begin(size_t, size_t) {}
-  HWY_INLINE void Ahead(size_t) {}
+  HWY_INLINE void Ahead(size_t, size_t) {}
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> xhat = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);

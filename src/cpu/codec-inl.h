@@ -216,10 +216,10 @@ class InRow {
   }
   explicit HWY_INLINE operator bool() const { return p_ != nullptr; }
   HWY_INLINE Pair<T> Load(size_t i, Whole) const { return LoadPair<T>(At(i), type_); }
-  // Asks for the 64 elements from i on. Past the end of the row it does no harm.
-  HWY_INLINE void Prefetch64(size_t i) const {
+  // Asks for the n elements from i on. Past the end of the row it does no harm.
+  HWY_INLINE void Prefetch(size_t i, size_t n) const {
     const unsigned char* p = At(i);
-    for (ptrdiff_t line = 0; line < Bytes(); ++line) __builtin_prefetch(p + 64 * line);
+    for (ptrdiff_t b = 0; b < static_cast<ptrdiff_t>(n) * Bytes(); b += 64) __builtin_prefetch(p + b);
   }
   HWY_INLINE Pair<T> Load(size_t i, Part part) const { return LoadPart<T>(At(i), type_, part.n); }
 
@@ -250,10 +250,19 @@ class OutRow {
 
 // A per-row scalar, exact.
 HWY_INLINE double RowScalar(const In& in, size_t row, double absent) {
-  return in ? LoadElement(in.data, in.dtype, static_cast<size_t>(static_cast<ptrdiff_t>(row) * in.row_stride)) : absent;
+  if (!in) return absent;
+  const size_t index = static_cast<size_t>(static_cast<ptrdiff_t>(row) * in.row_stride);
+  if (HWY_LIKELY(in.dtype == DType::kF32)) return static_cast<double>(static_cast<const float*>(in.data)[index]);
+  return LoadElement(in.data, in.dtype, index);
 }
 HWY_INLINE void StoreRowScalar(const Out& out, size_t row, double value) {
-  if (out) StoreElement(out.data, out.dtype, static_cast<size_t>(static_cast<ptrdiff_t>(row) * out.row_stride), value);
+  if (!out) return;
+  const size_t index = static_cast<size_t>(static_cast<ptrdiff_t>(row) * out.row_stride);
+  if (HWY_LIKELY(out.dtype == DType::kF32)) {
+    static_cast<float*>(out.data)[index] = static_cast<float>(value);
+  } else {
+    StoreElement(out.data, out.dtype, index, value);
+  }
 }
 
 // The value after a trip through a 16-bit type (norm.from_rounded).

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one definition of a row sum (contract C4): 64 fixed lanes (lane = column mod 64) in T over chunks of 256 columns (fine) or
-// 1024 columns (coarse); at the end of a chunk each lane is added to its own wide accumulator (fp64 for fp32 rows, a compensated
+// 512 columns (coarse); at the end of a chunk each lane is added to its own wide accumulator (fp64 for fp32 rows, a compensated
 // pair for fp64 rows); at the end a fixed binary tree over the 64 wide lanes. The order does not know the width of a vector, so
-// all targets agree. Coarse is for the first mean of LayerNorm, which pass 2 corrects.
+// all targets agree. Coarse is for the mean of LayerNorm: pass 2 corrects what pass 1 loses.
 
 #include <cmath>
 
@@ -22,7 +22,7 @@ namespace HWY_NAMESPACE {
 
 inline constexpr size_t kFoldLanes = 64;
 inline constexpr size_t kFineChunk = 256;
-inline constexpr size_t kFoldChunk = 1024;
+inline constexpr size_t kFoldChunk = 512;
 // Lanes that are summed together: four vectors per sum, which fit the registers of every target.
 template <class T>
 inline constexpr size_t kLaneGroup = HWY_MIN(kFoldLanes, 2 * kPair<T>);
@@ -125,6 +125,17 @@ struct LaneSums {
       }
     }
   }
+  // The first whole group of a fine chunk: 0 + x is x, up to a sign of zero that the wide lanes drop.
+  template <class Body>
+  HWY_INLINE void Start(Body& body, size_t i, unsigned which) {
+    ADDNORM_UNROLL
+    for (size_t p = 0; p < kPairs; ++p) {
+      Pair<T> terms[kSums];
+      body.Terms(i + p * kPair<T>, Whole(), terms);
+      ADDNORM_UNROLL
+      for (size_t k = 0; k < kSums; ++k) pairs[k][p] = which >> k & 1 ? terms[k] : pairs[k][p] + terms[k];
+    }
+  }
   // Adds columns [i, i + kLaneGroup) of which `left` are inside the row.
   template <class Body>
   HWY_INLINE void Add(Body& body, size_t i, size_t left) {
@@ -146,7 +157,7 @@ struct LaneSums {
 };
 
 // Sums kSums quantities over a row; bit k of kFine set: sum k is fine, else coarse.
-// body.Begin(c, n) is called before the columns [c, c + n) of a chunk, body.Ahead(i) once per 64 columns from i on;
+// body.Begin(c, n) is called before the columns [c, c + n) of a chunk, body.Ahead(i, n) before whole fine chunks;
 // body.Terms(i, part, terms) gives what columns [i, i + kPair) contribute to each sum; columns outside the row must give 0.
 template <class T, size_t kSums, unsigned kFine, class Body>
 HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
@@ -159,10 +170,10 @@ HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
       LaneSums<T, kSums> sums;
       size_t q = c;
       for (; q + kFineChunk <= end; q += kFineChunk) {
-        for (size_t i = q + lane; i < q + kFineChunk; i += kFoldLanes) {
-          if (lane == 0) body.Ahead(i);
-          sums.Add(body, i, kLaneGroup<T>);
-        }
+        if (lane == 0) body.Ahead(q, kFineChunk);
+        sums.Start(body, q + lane, kFine);
+        ADDNORM_UNROLL
+        for (size_t step = 1; step < kFineChunk / kFoldLanes; ++step) sums.Add(body, q + lane + step * kFoldLanes, kLaneGroup<T>);
         sums.MoveTo(lanes, lane, kFine);
       }
       for (size_t i = q + lane; i < end; i += kFoldLanes) sums.Add(body, i, end - i);

@@ -43,7 +43,7 @@ struct GatherPass {
     pre.Begin(c, n);
     if (kStages && keep) pre.branch().StoreKeep(keep, c, n);
   }
-  HWY_INLINE void Ahead(size_t) {}
+  HWY_INLINE void Ahead(size_t, size_t) {}
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> h = Inside(m, pre.Load(i, m));
@@ -58,7 +58,7 @@ template <class T, bool kSquares>
 struct SumPass {
   RealRow<T> h;
   HWY_INLINE void Begin(size_t, size_t) {}
-  HWY_INLINE void Ahead(size_t) {}
+  HWY_INLINE void Ahead(size_t, size_t) {}
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> v = h.Load(i, m);
@@ -73,7 +73,7 @@ struct MomentsPass {
   Next next;  // a row that is read soon
   Vec<T> mean;
   HWY_INLINE void Begin(size_t, size_t) {}
-  HWY_INLINE void Ahead(size_t i) { next.Prefetch64(i); }
+  HWY_INLINE void Ahead(size_t i, size_t n) { next.Prefetch(i, n); }
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     terms[0] = Inside(m, h.Load(i, m) - mean);
@@ -144,7 +144,7 @@ HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real
   const Vec<T> mean = hn::Set(d, s.mean), lo = hn::Set(d, s.lo), rstd = hn::Set(d, s.rstd);
   size_t i = 0;
   for (; i + kPair<T> <= cols; i += kPair<T>) {
-    if (i % 64 == 0) next.Prefetch64(i);
+    if (i % 64 == 0) next.Prefetch(i, 64);
     ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
   }
   if (i < cols) ApplyStep<R>(i, Part{cols - i}, h, weight, bias, y, mean, lo, rstd);
