@@ -224,12 +224,13 @@ bool Call::Memory(const Operand& o) noexcept {
   const int64_t extent = Extent(o.view), room = o.storage < 0 ? kMaxElements : o.storage;
   if ((extent < 0 || (extent != 0 && extent + o.offset > room)) &&
       !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStorage,
-              "'%s' view of shape %s, strides %s and offset %" PRId64 " is larger than its storage, expected %" PRId64 " elements to hold it", o.name,
-              DimsText(o.view.shape, o.view.rank).c_str(), DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
+              "'%s' extent is %" PRId64 "%s elements for shape %s, strides %s and offset %" PRId64 ", expected at most %" PRId64 ", its storage", o.name,
+              extent < 0 ? kMaxElements : extent + o.offset, extent < 0 ? " or more" : "", DimsText(o.view.shape, o.view.rank).c_str(),
+              DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
     return false;
   }
   return !o.output || !OverlapsItself(o.view) ||
-         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' strides are %s for shape %s, expected an output that does not overlap itself", o.name,
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' stride list is %s for shape %s, expected an output that does not overlap itself", o.name,
                 DimsText(o.view.strides, o.view.rank).c_str(), DimsText(o.view.shape, o.view.rank).c_str());
 }
 

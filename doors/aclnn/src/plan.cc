@@ -99,7 +99,7 @@ addnorm::Status PlanExecutor(Executor* e) noexcept {
       o.view.data = Placeholder(static_cast<uint64_t>(i) + 1, 0);
     }
     o.staged = elements != 0 && (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o)));
-    if (elements == 0) DescribeStaged(*e, &o, o.view.data);  // nothing to copy, and any shape will do
+    if (elements == 0) DescribeStaged(*e, &o, nullptr);  // nothing is read or written
     if (!o.staged) continue;
     o.stage_offset = e->stage_bytes;
     const auto bytes = static_cast<uint64_t>(elements) * static_cast<uint64_t>(o.view.element_bytes);

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// Each rule: the call that breaks it gives the documented status and a text with API, rule, argument, what was given and what was expected,
+// and changes nothing; the nearest call that keeps it succeeds in both phases.
+#include <gtest/gtest.h>
+
+#include <cstdio>
+#include <fstream>
+#include <regex>
+#include <set>
+
+#include "doors/aclnn/tests/rules.h"
+
+namespace addnorm::aclnn_test {
+namespace {
+
+class Rules : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
+    RecentText();
+  }
+};
+
+OpCall BaseCall(Op op) { return MakeCall(op, {2, 3}, {4, 5}, ACL_FLOAT16); }
+
+// Bytes of all memory that the call can reach.
+std::vector<std::byte> Snapshot(OpCall& call) {
+  std::vector<std::byte> all;
+  for (auto& [name, tensor] : call.tensors) {
+    if (!tensor.null && tensor.memory != nullptr) all.insert(all.end(), tensor.memory->begin(), tensor.memory->end());
+  }
+  return all;
+}
+
+void ExpectRefused(OpCall& call, aclnnStatus status, const std::string& begin, const std::vector<std::string>& parts) {
+  for (auto& [name, tensor] : call.tensors) tensor.Handle();
+  const auto before = Snapshot(call);
+  uint64_t size = 4711;
+  auto* const untouched = reinterpret_cast<aclOpExecutor*>(uintptr_t{42});
+  aclOpExecutor* executor = untouched;
+  EXPECT_EQ(call.Phase1(&size, &executor), status);
+  EXPECT_EQ(size, 4711u);
+  EXPECT_EQ(executor, untouched);
+  EXPECT_TRUE(Snapshot(call) == before);
+  const std::string text = RecentText();
+  EXPECT_EQ(text.substr(0, begin.size()), begin);
+  for (const std::string& part : parts) EXPECT_NE(text.find(part), std::string::npos) << "'" << part << "' in: " << text;
+  EXPECT_EQ(RecentText(), "") << "the text is to be had once";
+}
+
+void RunCases(const std::vector<RuleCase>& cases) {
+  for (const RuleCase& c : cases) {
+    SCOPED_TRACE(std::string(InfoOf(c.op).api) + " " + c.rule + " " + c.argument + " " + c.got);
+    OpCall bad = BaseCall(c.op);
+    c.bad(bad);
+    const std::string begin = std::string(InfoOf(c.op).api) + ": rule " + c.rule + ": argument '" + c.argument + "'";
+    ExpectRefused(bad, std::atoi(c.rule), begin, {std::string(" is ") + c.got, std::string("expected ") + c.expected});
+    OpCall good = BaseCall(c.op);
+    c.good(good);
+    EXPECT_EQ(good.Run(), ACLNN_SUCCESS) << RecentText();
+  }
+}
+
+TEST_F(Rules, Backward) { RunCases(BackwardRules()); }
+TEST_F(Rules, Forward) { RunCases(ForwardRules()); }
+TEST_F(Rules, Common) { RunCases(CommonRules()); }
+
+// Rule 20: every tensor of every operator, as a destroyed one, as another kind of object, and as an address.
+TEST_F(Rules, Handles) {
+  for (const Op op : kAllOps) {
+    std::vector<const char*> names = InfoOf(op).inputs;
+    names.insert(names.end(), InfoOf(op).outputs.begin(), InfoOf(op).outputs.end());
+    for (const char* name : names) {
+      SCOPED_TRACE(std::string(InfoOf(op).api) + " " + name);
+      const std::string begin = std::string(InfoOf(op).api) + ": rule 161002-20: argument '" + name + "' is ";
+      TestTensor gone(ACL_FLOAT, {2});
+      aclTensor* destroyed = gone.Handle();
+      ASSERT_EQ(aclDestroyTensor(destroyed), ACLNN_SUCCESS);
+      const IntArrayHandle array({1, 2});
+      double on_stack = 0;
+      const std::pair<void*, const char*> bad_handles[] = {{destroyed, "a destroyed or foreign handle"},
+                                                           {array.handle, "a live aclIntArray"},
+                                                           {&on_stack, "a destroyed or foreign handle"},
+                                                           {reinterpret_cast<void*>(uintptr_t{1}), "a destroyed or foreign handle"},
+                                                           {reinterpret_cast<void*>(UINTPTR_MAX), "a destroyed or foreign handle"}};
+      for (const auto& [handle, what] : bad_handles) {
+        OpCall call = BaseCall(op);
+        call.raw[name] = handle;
+        ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, begin + what, {"expected a live aclTensor"});
+      }
+    }
+  }
+}
+
+TEST_F(Rules, ArrayHandles) {
+  OpCall call = BaseCall(Op::kLayerNormBackward);
+  const BoolArrayHandle mask({true, true, true});
+  const IntArrayHandle shape({4, 5});
+  const auto phase1 = [&](const void* normalized_shape, const void* wanted) {
+    uint64_t size = 0;
+    aclOpExecutor* executor = nullptr;
+    return aclnnLayerNormBackwardGetWorkspaceSize(
+        call.Handle("gradOut"), call.Handle("input"), static_cast<const aclIntArray*>(normalized_shape), call.Handle("mean"), call.Handle("rstd"),
+        nullptr, nullptr, static_cast<const aclBoolArray*>(wanted), call.Handle("gradInputOut"), call.Handle("gradWeightOut"),
+        call.Handle("gradBiasOut"), &size, &executor);
+  };
+  EXPECT_EQ(phase1(mask.handle, mask.handle), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_NE(RecentText().find("rule 161002-20: argument 'normalizedShape' is a live aclBoolArray, expected a live aclIntArray"), std::string::npos);
+  EXPECT_EQ(phase1(shape.handle, shape.handle), ACLNN_ERR_PARAM_INVALID);
+  EXPECT_NE(RecentText().find("rule 161002-20: argument 'outputMask' is a live aclIntArray, expected a live aclBoolArray"), std::string::npos);
+}
+
+// Rule 28: a creation that failed makes a null pointer, which must not pass for "no weight".
+TEST_F(Rules, FailedCreation) {
+  for (const Op op : {Op::kLayerNormBackward, Op::kAddLayerNormGrad, Op::kLayerNorm, Op::kAddLayerNorm, Op::kAddRmsNorm}) {
+    SCOPED_TRACE(InfoOf(op).api);
+    const char* optional = op == Op::kAddLayerNormGrad ? "gamma" : op == Op::kAddRmsNorm ? "rstdOut" : "biasOptional";
+    OpCall call = BaseCall(op);
+    call.tensors.erase(optional);
+    EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
+    ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, std::string(InfoOf(op).api) + ": rule 161002-28: argument", {"null after a creation that failed"});
+    EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << "told once";
+    EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
+    EXPECT_NE(RecentText(), "");
+    EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << "the program has read that the creation failed";
+  }
+}
+
+// docs/aclnn.md lists the same rules as the cases, operator by operator.
+TEST_F(Rules, AllDocumentedRulesAreTested) {
+  std::set<std::string> tested, documented;
+  for (const auto& cases : {BackwardRules(), ForwardRules(), CommonRules()}) {
+    for (const RuleCase& c : cases) {
+      const int number = std::atoi(std::strchr(c.rule, '-') + 1);
+      tested.insert((number >= 20 ? std::string("common") : std::string(InfoOf(c.op).api)) + " " + (number == 21 ? "x-21" : c.rule));
+    }
+  }
+  for (const char* more : {"common 161002-20", "common 161002-28"}) tested.insert(more);  // Handles, FailedCreation
+  std::ifstream file(ADDNORM_ACLNN_DOC);
+  ASSERT_TRUE(file.is_open()) << ADDNORM_ACLNN_DOC;
+  std::string line, section;
+  const std::regex heading("^### `?(aclnn[A-Za-z]+|common)`?.*"), row("^\\| (\\d{6}|x)-(\\d+) .*");
+  for (std::smatch match; std::getline(file, line);) {
+    if (std::regex_match(line, match, heading)) section = match[1];
+    if (line.rfind("## ", 0) == 0) section.clear();
+    if (!section.empty() && std::regex_match(line, match, row)) documented.insert(section + " " + match[1].str() + "-" + match[2].str());
+  }
+  EXPECT_EQ(documented, tested);
+}
+
+}  // namespace
+}  // namespace addnorm::aclnn_test
