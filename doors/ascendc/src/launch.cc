@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "addnorm/ascendc/data_copy.h"
 #include "doors/ascendc/src/core.h"
 
 namespace addnorm::ascendc {

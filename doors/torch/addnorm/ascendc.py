@@ -92,7 +92,7 @@ def build_kernel(kernel: Path, folder: Path, build: Build, entry: str | None = N
     command = [build.compiler, f"-std=c++{build.standard}", "-g", build.optimize, "-Wall", "-Wno-unused-parameter"]
     if build.sanitize:
         command += [f"-fsanitize={build.sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
-    command += [f"-D{define}" for define in build.defines]
+    command += [f"-D{define}" for define in ["ASCENDC_CPU_DEBUG=1", *build.defines]]
     command += [f"-I{kit.include}", f"-DADDNORM_KERNEL={name}", "-DADDNORM_KERNEL_PARAMETERS=" + ",".join(["GM_ADDR"] * count)]
     command += [str(kernel), str(kit.main), str(kit.library), f"-Wl,-rpath,{kit.library.parent}", "-pthread", "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True)
