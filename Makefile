@@ -28,7 +28,10 @@ test: build
 	@tools/test.sh $(JOBS)
 
 bench: build
-	@tools/bench.sh $(ARGS)
+	@tools/bench.sh
+
+accuracy: setup
+	@$(PYTHON) -m demo.accuracy $(ARGS)
 
 sanitize: setup
 	@cmake --workflow --preset asan

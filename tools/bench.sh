@@ -1,11 +1,23 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs every benchmark in one go: C++ programs of bench/, then its Python tables. Arguments go to the Python part.
-set -euo pipefail
+# Runs every benchmark in one go; fails if one of them missed its limit. Run it on an otherwise idle machine.
+set -uo pipefail
 cd "$(dirname "$0")/.."
+missed=()
+run() {
+  echo "== $*"
+  "$@" || missed+=("$*")
+}
+
 for program in build/release/bench/bench_*; do
-  if [[ -x $program && -f $program ]]; then echo "== $(basename "$program")"; "$program"; fi
+  if [[ -x $program && -f $program ]]; then run "$program"; fi
 done
-for script in bench/bench_*.py; do
-  if [[ -f $script ]]; then echo "== $(basename "$script")"; .venv/bin/python "$script" "$@"; fi
+for script in bench/*.py; do
+  if [[ -f $script ]]; then run .venv/bin/python "$script"; fi
 done
+if [[ -f demo/speed.py ]]; then run .venv/bin/python -m demo.speed --full; fi
+
+if ((${#missed[@]})); then
+  printf 'missed its limit: %s\n' "${missed[@]}" >&2
+  exit 1
+fi
