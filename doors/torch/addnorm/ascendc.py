@@ -38,8 +38,8 @@ class Kit:
 
 
 def find_kit() -> Kit:
-    """ADDNORM_ASCENDC_LIBRARY with this checkout (or ADDNORM_ASCENDC_DOOR); else this package's own; else build/release of
-    this checkout, else its newest build without sanitizers."""
+    """ADDNORM_ASCENDC_LIBRARY with this checkout (or ADDNORM_ASCENDC_DOOR); else this package's own; else a build of
+    this checkout (presets release, dev, clang)."""
     package = Path(__file__).parent
     own = package / "ascendc_kit"
     door = package.parents[1] / "ascendc"
@@ -49,11 +49,11 @@ def find_kit() -> Kit:
         return Kit(door / "include", door / "run" / "run_kernel.cc", Path(named))
     if own.is_dir():
         return Kit(own / "include", own / "run_kernel.cc", next(own.glob("libaddnorm_ascendc.so*")))
-    builds = [path for path in (door.parents[1] / "build").glob("*/doors/ascendc/libaddnorm_ascendc.so") if "san" not in path.parts[-4]]
-    if not builds:
+    builds = [door.parents[1] / "build" / preset / "doors" / "ascendc" / "libaddnorm_ascendc.so" for preset in ("release", "dev", "clang")]
+    library = next((path for path in builds if path.exists()), None)
+    if library is None:
         raise UsageError("libaddnorm_ascendc is not in this installation; build it (`make build`) or set ADDNORM_ASCENDC_LIBRARY")
-    best = max(builds, key=lambda path: (path.parts[-4] == "release", path.stat().st_mtime))
-    return Kit(door / "include", door / "run" / "run_kernel.cc", best)
+    return Kit(door / "include", door / "run" / "run_kernel.cc", library)
 
 
 def find_entry(source: str, wanted: str | None) -> tuple[str, int]:
@@ -294,9 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--std", default="17", choices=["17", "20"])
     parser.add_argument("--sanitize", default="", metavar="LIST", help="for example address,undefined or thread")
     parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE")
-    parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep the program and the data there; prints the command that runs it, for a debugger"
-    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the program, built for a debugger, and the data there")
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="blocks that run at the same time")
     parser.add_argument("--mode", default="aiv", choices=["aiv", "aic", "mix", "mix11"])
@@ -340,6 +338,8 @@ def main(argv: list[str] | None = None) -> int:
                 Path(given.out).mkdir(parents=True, exist_ok=True)
             build = Build(given.compiler, given.std, given.sanitize, "-O0" if given.keep else "-O1", given.define)
             program = build_kernel(given.kernel, folder, build, given.entry)
+            if given.keep:
+                print(f"for a debugger: gdb {program}, with the arguments that run_kernel.cc explains")
             check = _check_arguments if given.arg else _check_layer_norm_grad
             return check(given, program, folder, options)
     except UsageError as error:

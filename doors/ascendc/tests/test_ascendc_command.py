@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""python -m addnorm ascendc: exit codes, messages, files, and kernels other than LayerNormGrad."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ADD_CUSTOM = Path(__file__).with_name("icpu_sample") / "add_custom.cpp"
+
+
+@pytest.fixture(scope="module")
+def kernel(sample_text, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("kernel") / "layernorm_grad_custom.cpp"
+    path.write_text(sample_text, encoding="utf-8")
+    return str(path)
+
+
+def test_sample_with_files(ascendc, kernel, tmp_path, capfd):
+    generator = np.random.default_rng(1)
+    x = generator.standard_normal((1, 16, 32)).astype(np.float32)
+    dy = generator.standard_normal((1, 16, 32)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    dy.tofile(tmp_path / "dy.bin")
+    arguments = [kernel, "--x", str(tmp_path / "x.npy"), "--dy", str(tmp_path / "dy.bin"), "--out", str(tmp_path / "results")]
+    assert ascendc.main(arguments) == ascendc.RIGHT
+    out = capfd.readouterr().out
+    assert out.count("right") == 2 and "[1, 16, 32]" in out
+    xhat = np.load(tmp_path / "results" / "res_for_gamma.npy")
+    wide = x.astype(np.float64)
+    exact = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    assert np.max(np.abs(xhat - exact)) < 1e-5
+
+
+def test_wrong_kernel_is_called_wrong(ascendc, kernel, tmp_path, capfd):
+    # isReuseSource and so on are right, the formula is not: dy and x are swapped.
+    text = Path(kernel).read_text(encoding="utf-8")
+    text = text.replace("inputDyLocal, inputXLocal, inputVarianceLocal", "inputXLocal, inputDyLocal, inputVarianceLocal")
+    wrong = tmp_path / "wrong.cpp"
+    wrong.write_text(text, encoding="utf-8")
+    assert ascendc.main([str(wrong)]) == ascendc.WRONG
+    assert "WRONG" in capfd.readouterr().out
+
+
+def test_broken_rule_ends_with_2(ascendc, kernel, capfd):
+    assert ascendc.main([kernel, "--blocks", "2", "--threads", "2"]) == ascendc.BROKEN_RULE
+    assert "rule 'block-conflict'" in capfd.readouterr().err
+
+
+def test_other_kernel_on_eight_blocks_and_threads(ascendc, tmp_path, capfd):
+    generator = np.random.default_rng(2)
+    x, y = (generator.standard_normal(8 * 2048).astype(np.float16) for _ in range(2))
+    np.save(tmp_path / "x.npy", x)
+    y.tofile(tmp_path / "y.bin")
+    np.save(tmp_path / "expected.npy", (x.astype(np.float32) + y.astype(np.float32)).astype(np.float16))
+    specs = [f"in:{tmp_path}/x.npy", f"in:{tmp_path}/y.bin", f"out:float16:8,2048:{tmp_path}/z.npy:{tmp_path}/expected.npy"]
+    arguments = [str(ADD_CUSTOM), "--blocks", "8", "--threads", "8", "--compiler", "clang++-14", "--sanitize", "thread"]
+    for spec in specs:
+        arguments += ["--arg", spec]
+    assert ascendc.main(arguments) == ascendc.RIGHT
+    assert np.load(tmp_path / "z.npy").shape == (8, 2048)
+    assert "worst error 0.000" in capfd.readouterr().out
+    np.save(tmp_path / "expected.npy", x)
+    assert ascendc.main(arguments) == ascendc.WRONG
+
+
+def test_usage(ascendc, kernel, tmp_path, capfd):
+    def refused(arguments, *texts):
+        assert ascendc.main(arguments) == ascendc.UNUSABLE
+        error = capfd.readouterr().err
+        for text in texts:
+            assert text in error
+
+    refused([str(tmp_path / "none.cpp")], "there is no file", "none.cpp")
+    refused([kernel, "--entry", "other"], "--entry is other", "layernorm_grad_custom")
+    refused([kernel, "--shape", "2,x"], "shape is '2,x'", "2,32,16")
+    refused([kernel, "--arg", "in"], "--arg is 'in'", "out:DTYPE:SHAPE:FILE")
+    refused([kernel, "--arg", "null"], "status 1")
+    (tmp_path / "x.bin").write_bytes(b"1234")
+    refused([kernel, "--x", str(tmp_path / "x.bin")], "--x is float32 with 1 elements", "1024")
+    (tmp_path / "host.cpp").write_text("int main() {}\n")
+    refused([str(tmp_path / "host.cpp")], "no kernel entry")
+    (tmp_path / "bad.cpp").write_text('extern "C" __global__ __aicore__ void bad(GM_ADDR x, int n) {}\n')
+    refused([str(tmp_path / "bad.cpp")], "'int n'", "GM_ADDR")
+    (tmp_path / "error.cpp").write_text(
+        '#include "kernel_operator.h"\nextern "C" __global__ __aicore__ void error(GM_ADDR x) { nonsense; }\n'
+    )
+    refused([str(tmp_path / "error.cpp")], "refused the kernel", "nonsense")
+
+
+def test_keep_leaves_a_program_for_a_debugger(ascendc, kernel, tmp_path):
+    assert ascendc.main([kernel, "--keep", str(tmp_path / "kept")]) == ascendc.RIGHT
+    program = tmp_path / "kept" / "layernorm_grad_custom"
+    assert os.access(program, os.X_OK)
+    sections = subprocess.run(["readelf", "-SW", str(program)], capture_output=True, text=True, check=True).stdout
+    assert ".debug_line" in sections
+
+
+def test_installed_package(kernel):
+    """The command as users have it, from the installed package."""
+    package = importlib.util.find_spec("addnorm")
+    kit = package and package.origin and Path(package.origin).parent / "ascendc_kit"
+    if not kit or not kit.is_dir():
+        reason = "addnorm is not installed with its Ascend C kit in this Python: `python -m addnorm ascendc` is not run from the package"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ADDNORM_")}
+    command = [sys.executable, "-m", "addnorm", "ascendc", kernel]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=Path(kernel).parent)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("right") == 2
