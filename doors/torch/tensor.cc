@@ -220,8 +220,9 @@ Dropout MakeDropout(const char* api, double p, const Tensor& seed) {
   if (number != Numbers().int64) ThrowTypeError(api, "seed", number, "int64");
   const std::span<const int64_t> shape = seed.shape();
   if (shape.size() != 1 || shape[0] != 2) {
-    Check(Status::Error(Code::kBadShape, "%s: argument 'seed' has %zu dimensions and %lld elements in the first, expected shape [2]", api,
-                        shape.size(), shape.empty() ? 0LL : static_cast<long long>(shape[0])));
+    std::string text;
+    for (const int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
+    Check(Status::Error(Code::kBadShape, "%s: argument 'seed' has shape [%s], expected [2]", api, text.c_str()));
   }
   const auto* words = static_cast<const int64_t*>(seed.data());
   dropout.seed = static_cast<uint64_t>(words[0]);

@@ -18,10 +18,10 @@ _functorch_level = torch._C._functorch.peek_interpreter_stack
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
-def _int64(word: int) -> int:
+def _int64(api: str, word: int) -> int:
     """The int64 with the bits of a word that may be given as signed or unsigned."""
     if not _INT64_MIN <= word < 2**64:
-        raise ValueError(f"argument 'seed' holds {word}, expected 64-bit integers")
+        raise ValueError(f"{api}: argument 'seed' holds {word}, expected integers of 64 bits")
     return word - 2**64 if word > _INT64_MAX else word
 
 
@@ -43,7 +43,7 @@ def _key(api: str, seed, generator: torch.Generator | None, x0: Tensor) -> Tenso
     words = (seed, 0) if isinstance(seed, int) else seed
     if not isinstance(words, tuple | list) or len(words) != 2 or not all(isinstance(word, int) for word in words):
         raise TypeError(f"{api}: argument 'seed' is {seed!r}, expected an int, a pair (key, offset) or an int64 tensor of shape [2]")
-    return torch.tensor([_int64(words[0]), _int64(words[1])], dtype=torch.int64, device=x0.device)
+    return torch.tensor([_int64(api, words[0]), _int64(api, words[1])], dtype=torch.int64, device=x0.device)
 
 
 def norm(

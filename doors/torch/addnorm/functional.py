@@ -150,7 +150,7 @@ def _rank(api: str, name: str, tensor: Tensor, normalized_shape) -> int:
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{api}: argument '{name}' is of type {type(tensor).__name__}, expected a Tensor")
     if rank == 0 or rank > tensor.dim() or tuple(tensor.shape[tensor.dim() - rank :]) != shape:
-        expected = f"the last dimensions, at least one, of '{name}', which has shape {list(tensor.shape)}"
+        expected = f"the last dimensions of '{name}', {list(tensor.shape)}"
         raise ValueError(f"{api}: argument 'normalized_shape' is {list(shape)}, expected {expected}")
     return rank
 

@@ -148,7 +148,7 @@ def setup_context(ctx, inputs, output):
     (x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, _, residual_in_fp32,
      norm_from_rounded, normalized_rank) = inputs  # fmt: skip
     _, prenorm, mask, stats = output
-    needs = ctx.needs_input_grad
+    needs = (*ctx.needs_input_grad, *(False,) * 5)  # torch leaves out trailing arguments that have their default
     needs = (needs[0], needs[1], needs[2], needs[3], needs[8], needs[9])
     dtype = prenorm_dtype(x0, residual, residual_in_fp32)
     # Statistics of the unrounded h with a rounded prenorm: the caller wants h formed again.
@@ -157,12 +157,14 @@ def setup_context(ctx, inputs, output):
     ctx.save_for_backward(*saved)
     ctx.attributes = (eps, p, is_rms_norm, residual_in_fp32, norm_from_rounded, normalized_rank, x0.dtype, dtype)
     ctx.needs = needs
+    ctx.has_prenorm = want_prenorm
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(mask, stats)
 
 
 def backward(op, ctx, dy, dprenorm):
     """The gradients of dropout_add_norm's arguments after setup_context, by `op`."""
+    dprenorm = dprenorm if ctx.has_prenorm else None  # else the gradient of a tensor of size 0
     dx0, dresidual, dweight, dbias, drowscale, dlayerscale = gradients(op, ctx.needs, dy, dprenorm, ctx.saved_tensors, ctx.attributes)
     return (dx0, dresidual, dweight, dbias, None, None, None, None, drowscale, dlayerscale, None, None, None, None, None, None)
 
