@@ -106,10 +106,11 @@ bool CheckDims(const char* name, const int64_t* dims, uint64_t count) noexcept {
 void FillTensor(Tensor* t, const int64_t* dims, const int64_t* strides, const int64_t* storage) noexcept {
   for (uint32_t i = 0; i < t->rank; ++i) t->shape[i] = dims[i];
   for (uint32_t i = 0; i < t->storage_rank; ++i) t->storage[i] = storage[i];
-  uint64_t next = 1;  // unsigned: sizes that overflow are refused by the operators, which see the same sizes
+  // Where contiguous strides overflow the tensor is empty, and any strides will do, or it has a size that the operators refuse.
+  int64_t next = 1;
   for (uint32_t i = t->rank; i-- > 0;) {
-    t->strides[i] = strides != nullptr ? strides[i] : static_cast<int64_t>(next);
-    next *= dims[i] == 0 ? 1 : static_cast<uint64_t>(dims[i]);
+    t->strides[i] = strides != nullptr ? strides[i] : next;
+    if (dims[i] > 1 && __builtin_mul_overflow(next, dims[i], &next)) next = 0;
   }
 }
 

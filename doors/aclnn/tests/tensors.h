@@ -21,6 +21,9 @@ using Dims = std::vector<int64_t>;
 
 inline int64_t Product(const Dims& dims) {
   int64_t product = 1;
+  for (const int64_t n : dims) {
+    if (n == 0) return 0;
+  }
   for (const int64_t n : dims) product *= n;
   return product;
 }
@@ -28,7 +31,10 @@ inline int64_t Product(const Dims& dims) {
 inline Dims Contiguous(const Dims& shape) {
   Dims strides(shape.size());
   int64_t next = 1;
-  for (size_t i = shape.size(); i-- > 0; next *= shape[i] == 0 ? 1 : shape[i]) strides[i] = next;
+  for (size_t i = shape.size(); i-- > 0;) {
+    strides[i] = next;
+    if (shape[i] > 1 && __builtin_mul_overflow(next, shape[i], &next)) next = 0;  // an empty tensor of huge sizes
+  }
   return strides;
 }
 

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "doors/aclnn/tests/calls.h"
+#include "doors/aclnn/tests/dense.h"
 #include "tests/compare.h"
 #include "tests/numbers.h"
 #include "tests/reference.h"
@@ -56,32 +57,6 @@ void RandomValues(Random& random, TestTensor* t, double mean, double sigma) {
     test::Store(view.dtype, element, 0, static_cast<long double>(mean + sigma * random.Normal()));
     std::memcpy(base + i * static_cast<ptrdiff_t>(BytesOf(t->type)), element, BytesOf(t->type));
   }
-}
-
-// A contiguous copy of what the view shows: the reference reads aligned memory.
-TestTensor Dense(TestTensor& t, Dims shape) {
-  TestTensor dense(t.type, std::move(shape));
-  dense.Allocate();
-  const size_t bytes = BytesOf(t.type);
-  const int64_t count = Product(t.shape);
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t rest = i, at = t.offset;
-    for (size_t d = t.shape.size(); d-- > 0; rest /= t.shape[d]) at += rest % t.shape[d] * t.strides[d];
-    std::memcpy(dense.memory->data() + static_cast<size_t>(i) * bytes, t.Address() + at * static_cast<int64_t>(bytes), bytes);
-  }
-  return dense;
-}
-
-// Bytes of the memory that the view does not show.
-std::vector<std::byte> Outside(TestTensor& t) {
-  std::vector<std::byte> bytes = *t.memory;
-  const int64_t count = Product(t.shape);
-  for (int64_t i = 0; i < count; ++i) {
-    int64_t rest = i, at = t.offset;
-    for (size_t d = t.shape.size(); d-- > 0; rest /= t.shape[d]) at += rest % t.shape[d] * t.strides[d];
-    std::memset(bytes.data() + t.misalign + static_cast<size_t>(at) * BytesOf(t.type), 0, BytesOf(t.type));
-  }
-  return bytes;
 }
 
 struct Shape {
