@@ -51,6 +51,7 @@ struct ForwardArgs {
   NormSpec norm;
   DType stored = DType::kF32;  // the type h is rounded to under norm.from_rounded
   bool wide = false;           // every operand is float64
+  bool stream = false;         // row outputs are too large for the caches
   PreNorm pre;
   In weight, bias;
   Out y, sum, keep, mean, mean_lo, rstd;
@@ -63,6 +64,7 @@ struct BackwardArgs {
   NormSpec norm;
   DType stored = DType::kF32;
   bool wide = false;
+  bool stream = false;
   In sum;                  // the saved h; null: formed again from `pre`
   PreNorm pre;             // x also serves the gradients of the scales
   In mean, mean_lo, rstd;  // rstd null: derived again from h

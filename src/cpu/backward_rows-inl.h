@@ -27,6 +27,7 @@ struct SourceRow {
   using T = typename R::Real;
   typename R::Res saved;
   RealRow<T> real;
+  HWY_INLINE void Begin(size_t, size_t) {}
   template <class M>
   HWY_INLINE Pair<T> Load(size_t i, M m) const {
     return real ? real.Load(i, m) : saved.Load(i, m);
@@ -34,37 +35,37 @@ struct SourceRow {
 };
 
 // What pass B needs of one row.
-template <class R>
+template <class T>
 struct RowState {
-  using T = typename R::Real;
-  SourceRow<R> h;
-  RowStatistics<T> s;
-  T c1 = 0, c2 = 0, c3 = 0;
-  RealRow<T> given;  // rescued rows: t without dsum
+  T* xhat = nullptr;
+  const T* given = nullptr;  // rescued rows: t without dsum
+  T rstd = 0, c1 = 0, c2 = 0, c3 = 0;
 };
 
-// Pass A: sums of w xhat, w, xhat, as many as the norm needs.
+// Pass A: sums of w xhat, w, xhat, as many as the norm needs. Leaves xhat behind, which may be where h was.
 template <class R, size_t kSums>
-struct GradientSums {
+struct GradientPass {
   using T = typename R::Real;
   SourceRow<R> h;
   typename R::Act dy;
   typename R::Par weight;
+  T* xhat;
   Vec<T> mean, lo, rstd;
   HWY_INLINE void Begin(size_t, size_t) {}
   HWY_INLINE void Ahead(size_t, size_t) {}
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
-    const Pair<T> xhat = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);
+    const Pair<T> x = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);
+    StorePair<T>(xhat + i, StaticType<kTypeOf<T>>(), x);
     Pair<T> w = dy.Load(i, m);
     if (weight) w = w * weight.Load(i, m);
-    terms[0] = w * xhat;
+    terms[0] = w * x;
     if (kSums > 1) terms[1] = w;
-    if (kSums > 2) terms[2] = xhat;
+    if (kSums > 2) terms[2] = x;
   }
 };
 
-// Writes h of one row to `to`: pass 1 without its sum.
+// Writes one row in the compute type: pass 1 without its sum.
 template <class T, class Row>
 HWY_INLINE void CopyRow(Row& from, size_t cols, T* HWY_RESTRICT to) {
   const StaticType<kTypeOf<T>> type;
@@ -76,22 +77,13 @@ HWY_INLINE void CopyRow(Row& from, size_t cols, T* HWY_RESTRICT to) {
     if (i < c + n) StorePair<T>(to + i, type, from.Load(i, Part{c + n - i}));
   }
 }
-template <class R>
-struct SavedRow {
-  typename R::Res row;
-  HWY_INLINE void Begin(size_t, size_t) {}
-  template <class M>
-  HWY_INLINE Pair<typename R::Real> Load(size_t i, M m) const {
-    return row.Load(i, m);
-  }
-};
 
 template <class R>
 class BackwardBlock {
  public:
   using T = typename R::Real;
-  BackwardBlock(const BackwardArgs& args, std::byte* scratch, void* partials)
-      : a_(args), cols_(args.shape.cols), padded_(PaddedCols(args.shape.cols)), scratch_(reinterpret_cast<T*>(scratch)) {
+  BackwardBlock(const BackwardArgs& args, RowRange range, std::byte* scratch, void* partials)
+      : a_(args), range_(range), cols_(args.shape.cols), padded_(PaddedCols(args.shape.cols)), scratch_(reinterpret_cast<T*>(scratch)) {
     T* next = static_cast<T*>(partials);
     const auto take = [&](const Out& out) {
       T* mine = out ? next : nullptr;
@@ -105,13 +97,14 @@ class BackwardBlock {
     weight_ = typename R::Par(a_.weight, 0);
   }
 
-  void Run(RowRange range) {
-    size_t row = range.begin;
-    for (; row + kGroup <= range.end; row += kGroup) Rows<kGroup>(row);
-    for (; row < range.end; ++row) Rows<1>(row);
+  void Run() {
+    size_t row = range_.begin;
+    for (; row + kGroup <= range_.end; row += kGroup) Rows<kGroup>(row);
+    for (; row < range_.end; ++row) Rows<1>(row);
+    if (a_.stream) hwy::FlushStream();
   }
 
-  // h in the compute type and t, per row of a group; one row of terms of drow_scale.
+  // Per row of a group: xhat, and t if it is rescued; one row of terms of drow_scale.
   static size_t ScratchBytes(const BackwardArgs& args) { return (2 * kGroup + 1) * PaddedCols(args.shape.cols) * sizeof(T); }
 
  private:
@@ -119,8 +112,11 @@ class BackwardBlock {
 
   template <size_t kRows>
   HWY_INLINE void Rows(size_t row) {
-    RowState<R> states[kRows];
-    for (size_t g = 0; g < kRows; ++g) Prepare(row + g, ScratchRow(2 * g), ScratchRow(2 * g + 1), &states[g]);
+    RowState<T> states[kRows];
+    for (size_t g = 0; g < kRows; ++g) {
+      states[g].xhat = ScratchRow(g);
+      Prepare(row + g, ScratchRow(kGroup + g), &states[g]);
+    }
     // The stages of the branch cost registers and memory: most calls have none.
     if (stages_) {
       for (size_t g = 0; g < kRows; ++g) Emit<1, true>(row + g, &states[g]);
@@ -130,99 +126,117 @@ class BackwardBlock {
   }
 
   // Pass A of one row.
-  HWY_NOINLINE void Prepare(size_t row, T* real, T* t, RowState<R>* state) {
-    Locate(row, real, state);
-    bool trusted = TakeStatistics(row, real, state);
-    if (HWY_LIKELY(trusted)) {
-      double sums[3] = {0, 0, 0};
-      if (a_.norm.kind == NormKind::kRms) {
-        SumGradients<1>(row, *state, sums);
-      } else if (a_.stat == Stat::kVariance) {
-        SumGradients<3>(row, *state, sums);
-      } else {
-        SumGradients<2>(row, *state, sums);
-      }
-      const double count = static_cast<double>(cols_);
-      state->c1 = static_cast<T>(sums[0] / count);
-      state->c2 = static_cast<T>(sums[1] / count);
-      state->c3 = static_cast<T>(sums[2] / count);
-      trusted = std::isfinite(state->c1) && std::isfinite(state->c2) && std::isfinite(state->c3);
-    }
-    if (HWY_UNLIKELY(!trusted)) Rescue(row, real, t, state);
-  }
-
-  // Where h of this row is: saved, or formed again into `real`.
-  HWY_INLINE void Locate(size_t row, T* real, RowState<R>* state) {
-    if (a_.sum) {
-      state->h.saved = typename R::Res(a_.sum, row);
+  HWY_NOINLINE void Prepare(size_t row, T* t, RowState<T>* state) {
+    SourceRow<R> h;
+    if (a_.sum && a_.rstd) {
+      h.saved = typename R::Res(a_.sum, row);
     } else {
-      if (NeedsStages(a_.pre, a_.norm.from_rounded)) {
-        FormAgain<true>(row, real);
-      } else {
-        FormAgain<false>(row, real);
-      }
-      state->h.real = RealRowAt(real);
+      h.real = Gathered(row, state->xhat);
+    }
+    RowStatistics<T> s;
+    if (TakeStatistics(row, state->xhat, &s)) {
+      SumGradients(row, h, s, state);
+      if (HWY_LIKELY(std::isfinite(state->c1) && std::isfinite(state->c2) && std::isfinite(state->c3))) return;
+    }
+    // Pass A may have left xhat where h was.
+    h.real = Gathered(row, state->xhat);
+    if (RescueGradient<T>(a_, row, state->xhat, state->xhat, t)) {
+      state->given = t;
+    } else {
+      SumGradients(row, h, s, state);  // h is not finite: IEEE arithmetic of the formula as it stands
     }
   }
-  template <bool kStages>
-  HWY_NOINLINE void FormAgain(size_t row, T* real) {
-    PreNormRow<R, kStages> pre(a_.pre, a_.norm.from_rounded, a_.stored, row);
-    CopyRow<T>(pre, cols_, real);
-  }
-  HWY_INLINE void MakeReal(size_t row, T* real, RowState<R>* state) {
-    if (state->h.real) return;
-    SavedRow<R> saved{typename R::Res(a_.sum, row)};
-    CopyRow<T>(saved, cols_, real);
-    state->h.real = RealRowAt(real);
+
+  // h of a row in the compute type, in `to`.
+  HWY_NOINLINE RealRow<T> Gathered(size_t row, T* to) {
+    if (a_.sum) {
+      SourceRow<R> saved;
+      saved.saved = typename R::Res(a_.sum, row);
+      CopyRow<T>(saved, cols_, to);
+    } else if (NeedsStages(a_.pre, a_.norm.from_rounded)) {
+      PreNormRow<R, true> pre(a_.pre, a_.norm.from_rounded, a_.stored, row);
+      CopyRow<T>(pre, cols_, to);
+    } else {
+      PreNormRow<R, false> pre(a_.pre, false, a_.stored, row);
+      CopyRow<T>(pre, cols_, to);
+    }
+    return RealRowAt(to);
   }
 
-  // False if the row must be rescued.
-  HWY_INLINE bool TakeStatistics(size_t row, T* real, RowState<R>* state) {
+  // As given, or from h. False if they cannot be trusted.
+  HWY_INLINE bool TakeStatistics(size_t row, const T* h, RowStatistics<T>* s) {
     if (a_.rstd) {
       const double given = RowScalar(a_.rstd, row, 0.0);
-      state->s.mean = static_cast<T>(RowScalar(a_.mean, row, 0.0));
-      state->s.lo = static_cast<T>(RowScalar(a_.mean_lo, row, 0.0));
-      state->s.rstd = static_cast<T>(a_.stat == Stat::kVariance ? 1.0 / std::sqrt(given + a_.norm.eps) : given);
+      s->mean = static_cast<T>(RowScalar(a_.mean, row, 0.0));
+      s->lo = static_cast<T>(RowScalar(a_.mean_lo, row, 0.0));
+      s->rstd = static_cast<T>(a_.stat == Stat::kVariance ? 1.0 / std::sqrt(given + a_.norm.eps) : given);
       if (a_.stat != Stat::kOurs) return true;
-      return std::isfinite(state->s.mean) && std::isfinite(state->s.rstd) && state->s.rstd >= std::numeric_limits<T>::min();
+      return std::isfinite(s->mean) && std::isfinite(s->rstd) && s->rstd >= std::numeric_limits<T>::min();
     }
-    MakeReal(row, real, state);
     double first;
     if (a_.norm.kind == NormKind::kLayer) {
-      SumRow<T, false>(real, cols_, &first);
+      SumRow<T, false>(h, cols_, &first);
     } else {
-      SumRow<T, true>(real, cols_, &first);
+      SumRow<T, true>(h, cols_, &first);
     }
-    return Statistics<T>(a_.norm, cols_, real, first, RealRowAt(real), &state->s);
+    return Statistics<T>(a_.norm, cols_, h, first, RealRowAt(h), s);
   }
 
+  HWY_INLINE void SumGradients(size_t row, const SourceRow<R>& h, const RowStatistics<T>& s, RowState<T>* state) {
+    double sums[3] = {0, 0, 0};
+    if (a_.norm.kind == NormKind::kRms) {
+      SumGradientsOf<1>(row, h, s, state->xhat, sums);
+    } else if (a_.stat == Stat::kVariance) {
+      SumGradientsOf<3>(row, h, s, state->xhat, sums);
+    } else {
+      SumGradientsOf<2>(row, h, s, state->xhat, sums);
+    }
+    const double count = static_cast<double>(cols_);
+    state->rstd = s.rstd;
+    state->c1 = static_cast<T>(sums[0] / count);
+    state->c2 = static_cast<T>(sums[1] / count);
+    state->c3 = static_cast<T>(sums[2] / count);
+  }
   template <size_t kSums>
-  HWY_INLINE void SumGradients(size_t row, const RowState<R>& state, double* sums) {
+  HWY_NOINLINE void SumGradientsOf(size_t row, const SourceRow<R>& h, const RowStatistics<T>& s, T* xhat, double* sums) {
     const Tag<T> d;
-    GradientSums<R, kSums> pass{
-        state.h, typename R::Act(a_.dy, row), weight_, hn::Set(d, state.s.mean), hn::Set(d, state.s.lo), hn::Set(d, state.s.rstd)};
+    GradientPass<R, kSums> pass{h, typename R::Act(a_.dy, row), weight_, xhat, hn::Set(d, s.mean), hn::Set(d, s.lo), hn::Set(d, s.rstd)};
     Fold<T, kSums, 7>(cols_, pass, sums);
   }
 
-  HWY_NOINLINE void Rescue(size_t row, T* real, T* t, RowState<R>* state) {
-    MakeReal(row, real, state);
-    if (!RescueGradient<T>(a_, row, real, real, t)) {
-      // An input is not finite: IEEE arithmetic of the formula as it stands.
-      double sums[2] = {0, 0};
-      SumGradients<2>(row, *state, sums);
-      state->c1 = static_cast<T>(sums[0] / static_cast<double>(cols_));
-      state->c2 = a_.norm.kind == NormKind::kLayer ? static_cast<T>(sums[1] / static_cast<double>(cols_)) : T{0};
-      return;
+  // One row's operands in pass B.
+  struct EmitRow {
+    EmitRow() = default;
+    HWY_INLINE EmitRow(const BackwardArgs& a, size_t row, size_t later, const RowState<T>& state)
+        : xhat(RealRowAt<T>(state.xhat)),
+          dy(a.dy, row),
+          next_dy(a.dy, later),
+          next_h(a.sum ? a.sum : a.pre.x, later),
+          dsum(a.dsum, row),
+          dx(a.dx, row, a.stream),
+          dresidual(a.dresidual, row, a.stream),
+          xhat_out(a.xhat, row) {
+      const Tag<T> d;
+      if (state.given) given = RealRowAt(state.given);
+      rstd = hn::Set(d, state.rstd);
+      c1 = hn::Set(d, state.c1);
+      c2 = hn::Set(d, state.c2);
+      c3 = hn::Set(d, state.c3);
     }
-    state->s = {0, 0, 1};
-    state->given = RealRowAt(t);
-  }
+    RealRow<T> xhat, given;
+    typename R::Act dy, next_dy;
+    typename R::Res next_h, dsum;
+    typename R::ActOut dx;
+    typename R::ResOut dresidual;
+    OutRow<T, AnyType> xhat_out;
+    Vec<T> rstd, c1, c2, c3;
+  };
 
   // Pass B of kRows rows. kStages: dx goes back through the branch.
   template <size_t kRows, bool kStages>
-  HWY_NOINLINE void Emit(size_t row, const RowState<R>* states) {
+  HWY_NOINLINE void Emit(size_t row, const RowState<T>* states) {
     EmitRow rows[kRows];
-    for (size_t g = 0; g < kRows; ++g) rows[g] = EmitRow(a_, row + g, states[g]);
+    for (size_t g = 0; g < kRows; ++g) rows[g] = EmitRow(a_, row + g, HWY_MIN(row + g + kGroup, range_.end - 1), states[g]);
     BranchRow<T> branch;
     typename R::Act x;
     T* terms = nullptr;
@@ -231,12 +245,18 @@ class BackwardBlock {
       x = typename R::Act(a_.pre.x, row);
       if (a_.drow_scale) terms = ScratchRow(2 * kGroup);
     }
+    const Columns columns = {weight_, dweight_, dbias_, dcol_scale_, a_.stat == Stat::kVariance};
     for (size_t c = 0; c < cols_; c += kFoldChunk) {
       const size_t n = HWY_MIN(kFoldChunk, cols_ - c);
       if (kStages) branch.Begin(c, n);
       size_t i = c;
-      for (; i + kPair<T> <= c + n; i += kPair<T>) Step<kRows, kStages>(i, Whole(), rows, branch, x, terms);
-      if (i < c + n) Step<kRows, kStages>(i, Part{c + n - i}, rows, branch, x, terms);
+      for (; i + kPair<T> <= c + n; i += kPair<T>) {
+        if (i % 64 == 0) {
+          for (size_t g = 0; g < kRows; ++g) rows[g].next_dy.Prefetch(i, 64), rows[g].next_h.Prefetch(i, 64);
+        }
+        Step<kRows, kStages>(i, Whole(), rows, columns, branch, x, terms);
+      }
+      if (i < c + n) Step<kRows, kStages>(i, Part{c + n - i}, rows, columns, branch, x, terms);
     }
     if (kStages && terms) {
       SumPass<T, false> pass{RealRowAt<T>(terms)};
@@ -246,71 +266,52 @@ class BackwardBlock {
     }
   }
 
-  struct EmitRow {
-    EmitRow() = default;
-    HWY_INLINE EmitRow(const BackwardArgs& a, size_t row, const RowState<R>& state)
-        : h(state.h), given(state.given), dy(a.dy, row), dsum(a.dsum, row), dx(a.dx, row), dresidual(a.dresidual, row), xhat(a.xhat, row) {
-      const Tag<T> d;
-      mean = hn::Set(d, state.s.mean);
-      lo = hn::Set(d, state.s.lo);
-      rstd = hn::Set(d, state.s.rstd);
-      c1 = hn::Set(d, state.c1);
-      c2 = hn::Set(d, state.c2);
-      c3 = hn::Set(d, state.c3);
-    }
-    SourceRow<R> h;
-    RealRow<T> given;
-    typename R::Act dy;
-    typename R::Res dsum;
-    typename R::ActOut dx;
-    typename R::ResOut dresidual;
-    OutRow<T, AnyType> xhat;
-    Vec<T> mean, lo, rstd, c1, c2, c3;
+  // The operands that all rows share, in locals: a store could alias a member.
+  struct Columns {
+    typename R::Par weight;
+    T *dweight, *dbias, *dcol_scale;
+    bool inexact_mean;
   };
 
   template <size_t kRows, bool kStages, class M>
-  HWY_INLINE void Step(size_t i, M m, const EmitRow* rows, const BranchRow<T>& branch, const typename R::Act& x, T* terms) {
+  static HWY_INLINE void Step(size_t i, M m, const EmitRow* rows, const Columns& k, const BranchRow<T>& branch, const typename R::Act& x,
+                              T* terms) {
     const StaticType<kTypeOf<T>> real;
-    const Pair<T> weight = weight_ ? weight_.Load(i, m) : Zeros<T>();
-    Pair<T> dweight = dweight_ ? LoadPair<T>(dweight_ + i, real) : Zeros<T>();
-    Pair<T> dbias = dbias_ ? LoadPair<T>(dbias_ + i, real) : Zeros<T>();
+    const Pair<T> weight = k.weight ? k.weight.Load(i, m) : Zeros<T>();
+    Pair<T> dweight = k.dweight ? LoadPair<T>(k.dweight + i, real) : Zeros<T>();
+    Pair<T> dbias = k.dbias ? LoadPair<T>(k.dbias + i, real) : Zeros<T>();
+    ADDNORM_UNROLL
     for (size_t g = 0; g < kRows; ++g) {
       const EmitRow& r = rows[g];
-      const Pair<T> dy = r.dy.Load(i, m);
-      const Pair<T> xhat = ((r.h.Load(i, m) - r.mean) - r.lo) * r.rstd;
+      // Every load before any store: outputs may be inputs.
+      const Pair<T> dy = r.dy.Load(i, m), xhat = r.xhat.Load(i, m);
+      const Pair<T> x0 = kStages && (terms || k.dcol_scale) ? x.Load(i, m) : Zeros<T>();
       dweight = dweight + dy * xhat;
       dbias = dbias + dy;
-      const Pair<T> x0 =
-          kStages && (terms || dcol_scale_) ? x.Load(i, m) : Zeros<T>();  // every load before any store: outputs may be inputs
       Pair<T> t;
       if (HWY_UNLIKELY(static_cast<bool>(r.given))) {
         t = r.given.Load(i, m);
       } else {
-        const Pair<T> w = weight_ ? dy * weight : dy;
-        t = ((w - r.c2) - (xhat - r.c3) * r.c1) * r.rstd;
+        const Pair<T> w = k.weight ? dy * weight : dy;
+        t = ((w - r.c2) - (k.inexact_mean ? xhat - r.c3 : xhat) * r.c1) * r.rstd;
       }
       if (r.dsum) t = t + r.dsum.Load(i, m);
       if (r.dresidual) r.dresidual.Store(i, m, t);
-      if (r.xhat) r.xhat.Store(i, m, xhat);
+      if (r.xhat_out) r.xhat_out.Store(i, m, xhat);
       if (kStages) {
-        StoreStages(i, m, r, branch, x0, t, terms);
+        if (terms) StorePair<T>(terms + i, real, Inside(m, branch.ScaleColumnOnly(i, m, t, x0)));
+        if (k.dcol_scale) StorePair<T>(k.dcol_scale + i, real, LoadPair<T>(k.dcol_scale + i, real) + branch.ScaleRowOnly(i, t, x0));
+        if (r.dx) r.dx.Store(i, m, branch.Scale(i, m, t));
       } else if (r.dx) {
         r.dx.Store(i, m, t);
       }
     }
-    if (dweight_) StorePair<T>(dweight_ + i, real, dweight);
-    if (dbias_) StorePair<T>(dbias_ + i, real, dbias);
-  }
-
-  template <class M>
-  HWY_INLINE void StoreStages(size_t i, M m, const EmitRow& r, const BranchRow<T>& branch, const Pair<T>& x0, const Pair<T>& t, T* terms) {
-    const StaticType<kTypeOf<T>> real;
-    if (terms) StorePair<T>(terms + i, real, Inside(m, branch.ScaleColumnOnly(i, m, t, x0)));
-    if (dcol_scale_) StorePair<T>(dcol_scale_ + i, real, LoadPair<T>(dcol_scale_ + i, real) + branch.ScaleRowOnly(i, t, x0));
-    if (r.dx) r.dx.Store(i, m, branch.Scale(i, m, t));
+    if (k.dweight) StorePair<T>(k.dweight + i, real, dweight);
+    if (k.dbias) StorePair<T>(k.dbias + i, real, dbias);
   }
 
   const BackwardArgs a_;
+  const RowRange range_;
   const size_t cols_, padded_;
   T* const scratch_;
   T *dweight_ = nullptr, *dbias_ = nullptr, *dcol_scale_ = nullptr;
@@ -325,7 +326,7 @@ class BackwardBlock {
 
 template <class R>
 HWY_NOINLINE void BackwardRowsOf(const BackwardArgs& args, RowRange range, std::byte* scratch, void* partials) {
-  BackwardBlock<R>(args, scratch, partials).Run(range);
+  BackwardBlock<R>(args, range, scratch, partials).Run();
 }
 
 }  // namespace HWY_NAMESPACE

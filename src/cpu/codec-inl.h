@@ -2,6 +2,7 @@
 // Element types <-> pairs of vectors of the compute type T (float or double). The only per-target file that knows types.
 // A pair is the unit of decision: one 16-bit vector in memory is two fp32 vectors in registers.
 
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "src/base/dtype.h"
 #include "src/core/args.h"
@@ -88,21 +89,24 @@ HWY_INLINE Vec<float> FromF16(const uint16_t* p) {
 #endif
 }
 
+// One vector rounded to a 16-bit type: half a vector of bits.
+using HalfBits = hn::Vec<hn::Rebind<uint16_t, Tag<float>>>;
+
 #if HWY_TARGET != HWY_SCALAR
 // The low 16 bits of each 32-bit lane, which must be all that is set.
-HWY_INLINE void StoreLow16(Vec<uint32_t> v, uint16_t* p) {
+HWY_INLINE HalfBits Low16(Vec<uint32_t> v) {
   const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
 #if HWY_TARGET == HWY_AVX3
-  hn::StoreU(hn::TruncateTo(dh, v), dh, p);
+  return hn::TruncateTo(dh, v);
 #else
-  hn::StoreU(hn::DemoteTo(dh, hn::BitCast(Tag<int32_t>(), v)), dh, p);
+  return hn::DemoteTo(dh, hn::BitCast(Tag<int32_t>(), v));
 #endif
 }
 #endif
 
-HWY_INLINE void ToBF16(Vec<float> v, uint16_t* p) {
+HWY_INLINE HalfBits ToBF16(Vec<float> v) {
 #if HWY_TARGET == HWY_SCALAR
-  StoreBits(p, 0, BF16FromFloat(hn::GetLane(v)));
+  return hn::Set(hn::Rebind<uint16_t, Tag<float>>(), BF16FromFloat(hn::GetLane(v)));
 #else
   // Round to nearest even in integers: Highway 1.0.3 truncates, and vcvtneps2bf16 flushes subnormals.
   const Tag<uint32_t> du;
@@ -110,16 +114,16 @@ HWY_INLINE void ToBF16(Vec<float> v, uint16_t* p) {
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
   const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu))));
   const auto nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40u));
-  StoreLow16(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded), p);
+  return Low16(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded));
 #endif
 }
 
-HWY_INLINE void ToF16(Vec<float> v, uint16_t* p) {
+HWY_INLINE HalfBits ToF16(Vec<float> v) {
 #if HWY_TARGET == HWY_SCALAR
-  StoreBits(p, 0, F16FromFloat(hn::GetLane(v)));
+  return hn::Set(hn::Rebind<uint16_t, Tag<float>>(), F16FromFloat(hn::GetLane(v)));
 #elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
   const hn::Rebind<hwy::float16_t, Tag<float>> dh;
-  hn::StoreU(hn::DemoteTo(dh, v), dh, reinterpret_cast<hwy::float16_t*>(p));
+  return hn::BitCast(hn::Rebind<uint16_t, Tag<float>>(), hn::DemoteTo(dh, v));
 #else
   const Tag<uint32_t> du;
   const Tag<int32_t> di;
@@ -137,7 +141,7 @@ HWY_INLINE void ToF16(Vec<float> v, uint16_t* p) {
   const auto huge = hn::Gt(signed_magnitude, hn::Set(di, 0x477FEFFF));
   value = hn::IfThenElse(hn::RebindMask(du, huge), hn::Set(du, 0x7C00u), value);
   value = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), hn::Set(du, 0x7E00u), value);
-  StoreLow16(hn::Or(value, sign), p);
+  return Low16(hn::Or(value, sign));
 #endif
 }
 
@@ -164,26 +168,30 @@ HWY_INLINE Pair<T> LoadPair(const void* p, Type type) {
   }
 }
 
-template <class T, class Type>
+// kStream: around the caches, to an address that is aligned to a vector.
+template <class T, bool kStream = false, class Type>
 HWY_INLINE void StorePair(void* p, Type type, const Pair<T>& v) {
   constexpr size_t kN = kLanes<T>;
-  if constexpr (sizeof(T) == 8) {
+  if (sizeof(T) == 8 || type == DType::kF32) {
     auto* q = static_cast<T*>(p);
-    hn::StoreU(v.a, Tag<T>(), q);
-    hn::StoreU(v.b, Tag<T>(), q + kN);
-  } else {
-    if (type == DType::kF32) {
-      auto* q = static_cast<float*>(p);
+    if (kStream) {
+      hn::Stream(v.a, Tag<T>(), q);
+      hn::Stream(v.b, Tag<T>(), q + kN);
+    } else {
       hn::StoreU(v.a, Tag<T>(), q);
-      return hn::StoreU(v.b, Tag<T>(), q + kN);
+      hn::StoreU(v.b, Tag<T>(), q + kN);
     }
+    return;
+  }
+  if constexpr (sizeof(T) == 4) {
+    const hn::Rebind<uint16_t, Tag<float>> dh;
     auto* q = static_cast<uint16_t*>(p);
-    if (type == DType::kBF16) {
-      ToBF16(v.a, q);
-      return ToBF16(v.b, q + kN);
-    }
-    ToF16(v.a, q);
-    ToF16(v.b, q + kN);
+    const HalfBits a = type == DType::kBF16 ? ToBF16(v.a) : ToF16(v.a), b = type == DType::kBF16 ? ToBF16(v.b) : ToF16(v.b);
+#if HWY_TARGET != HWY_SCALAR
+    if (kStream) return hn::Stream(hn::Combine(Tag<uint16_t>(), b, a), Tag<uint16_t>(), q);
+#endif
+    hn::StoreU(a, dh, q);
+    hn::StoreU(b, dh, q + kN);
   }
 }
 
@@ -234,17 +242,23 @@ template <class T, class Type>
 class OutRow {
  public:
   OutRow() = default;
-  HWY_INLINE OutRow(const Out& out, size_t row) : type_(out.dtype) {
+  // stream: a large output that nobody reads soon goes around the caches, if its rows are aligned.
+  HWY_INLINE OutRow(const Out& out, size_t row, bool stream = false) : type_(out.dtype) {
     if (out) p_ = static_cast<unsigned char*>(out.data) + static_cast<ptrdiff_t>(row) * out.row_stride * Bytes();
+    stream_ = stream && HWY_TARGET != HWY_SCALAR && reinterpret_cast<uintptr_t>(p_) % 64 == 0;
   }
   explicit HWY_INLINE operator bool() const { return p_ != nullptr; }
-  HWY_INLINE void Store(size_t i, Whole, const Pair<T>& v) const { StorePair<T>(At(i), type_, v); }
+  HWY_INLINE void Store(size_t i, Whole, const Pair<T>& v) const {
+    if (stream_) return StorePair<T, true>(At(i), type_, v);
+    StorePair<T>(At(i), type_, v);
+  }
   HWY_INLINE void Store(size_t i, Part part, const Pair<T>& v) const { StorePart<T>(At(i), type_, v, part.n); }
 
  private:
   HWY_INLINE ptrdiff_t Bytes() const { return static_cast<ptrdiff_t>(TypeBytes<T>(type_)); }
   HWY_INLINE unsigned char* At(size_t i) const { return p_ + static_cast<ptrdiff_t>(i) * Bytes(); }
   unsigned char* p_ = nullptr;
+  bool stream_ = false;
   Type type_;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/backend.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cstdint>
@@ -29,6 +31,21 @@ size_t RowBytes(const BackwardArgs& a) {
   const auto size = [](const auto& operand) { return operand.data ? SizeOf(operand.dtype) : 0; };
   return a.shape.cols *
          (size(a.dy) + size(a.sum) + size(a.pre.x) + size(a.pre.residual) + size(a.dsum) + size(a.dx) + size(a.dresidual) + size(a.xhat));
+}
+
+// Outputs of one call that are larger than this are written around the caches: half of the last level.
+size_t StreamFrom() {
+#if defined(_SC_LEVEL3_CACHE_SIZE)
+  static const long last_level = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  if (last_level > 0) return static_cast<size_t>(last_level) / 2;
+#endif
+  return size_t{16} << 20;
+}
+size_t WrittenBytes(const ForwardArgs& a) {
+  return a.shape.rows * a.shape.cols * ((a.y ? SizeOf(a.y.dtype) : 0) + (a.sum ? SizeOf(a.sum.dtype) : 0));
+}
+size_t WrittenBytes(const BackwardArgs& a) {
+  return a.shape.rows * a.shape.cols * ((a.dx ? SizeOf(a.dx.dtype) : 0) + (a.dresidual ? SizeOf(a.dresidual.dtype) : 0));
 }
 
 // Slices worth making of `units` equal units of work; asks the executor only where there is enough.
@@ -205,8 +222,10 @@ size_t ForwardWorkspace(const Target& target, const ForwardArgs& args, const Exe
   return CountSlices(args.shape.rows, RowBytes(args) * args.shape.rows, executor) * scratch + kScratchAlign;
 }
 
-void RunForward(const Target& target, const ForwardArgs& args, std::span<std::byte> workspace, const Executor& executor) {
-  if (args.shape.rows == 0 || (args.shape.cols == 0 && !args.mean && !args.mean_lo && !args.rstd)) return;
+void RunForward(const Target& target, const ForwardArgs& given, std::span<std::byte> workspace, const Executor& executor) {
+  if (given.shape.rows == 0 || (given.shape.cols == 0 && !given.mean && !given.mean_lo && !given.rstd)) return;
+  ForwardArgs args = given;
+  args.stream = WrittenBytes(args) > StreamFrom();
   const size_t scratch = RoundUp(target.forward_scratch(args));
   ForwardJob job = {target,
                     args,
@@ -221,8 +240,10 @@ size_t BackwardWorkspace(const Target& target, const BackwardArgs& args, const E
   return SplitBackward(target, args, executor).bytes();
 }
 
-void RunBackward(const Target& target, const BackwardArgs& args, std::span<std::byte> workspace, const Executor& executor) {
-  if (args.shape.cols == 0 && (args.shape.rows == 0 || !args.drow_scale)) return;
+void RunBackward(const Target& target, const BackwardArgs& given, std::span<std::byte> workspace, const Executor& executor) {
+  if (given.shape.cols == 0 && (given.shape.rows == 0 || !given.drow_scale)) return;
+  BackwardArgs args = given;
+  args.stream = WrittenBytes(args) > StreamFrom();
   const Split split = SplitBackward(target, args, executor);
   BackwardJob job = {target, args, split, nullptr, FpMode()};
   if (split.on_stack) return BackwardOnStack(job);

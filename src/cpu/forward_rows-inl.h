@@ -76,7 +76,7 @@ struct MomentsPass {
   HWY_INLINE void Ahead(size_t i, size_t n) { next.Prefetch(i, n); }
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
-    terms[0] = Inside(m, h.Load(i, m) - mean);
+    terms[0] = Inside(m, (h.Load(i, m) - mean));
     terms[1] = terms[0] * terms[0];
   }
 };
@@ -140,7 +140,7 @@ HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real
   const size_t cols = a.shape.cols;
   const RealRow<T> h = RealRowAt(p);
   const typename R::Par weight(a.weight, 0), bias(a.bias, 0);
-  const typename R::ActOut y(a.y, row);
+  const typename R::ActOut y(a.y, row, a.stream);
   const Vec<T> mean = hn::Set(d, s.mean), lo = hn::Set(d, s.lo), rstd = hn::Set(d, s.rstd);
   size_t i = 0;
   for (; i + kPair<T> <= cols; i += kPair<T>) {
@@ -154,10 +154,10 @@ HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real
 template <class R, bool kSquares, bool kStages>
 HWY_NOINLINE const typename R::Real* GatherRow(const ForwardArgs& a, size_t row, typename R::Real* scratch, double* first) {
   using T = typename R::Real;
-  const bool kept_in_sum = a.sum && a.sum.dtype == kTypeOf<T>;
+  const bool kept_in_sum = a.sum && a.sum.dtype == kTypeOf<T> && !a.stream;
   uint8_t* keep = a.keep ? static_cast<uint8_t*>(a.keep.data) + static_cast<ptrdiff_t>(row) * a.keep.row_stride : nullptr;
   GatherPass<R, kSquares, kStages> pass{PreNormRow<R, kStages>(a.pre, a.norm.from_rounded, a.stored, row), kept_in_sum ? nullptr : scratch,
-                                        typename R::ResOut(a.sum, row), keep};
+                                        typename R::ResOut(a.sum, row, a.stream), keep};
   Fold<T, 1, kSquares ? 1 : 0>(a.shape.cols, pass, first);
   return kept_in_sum ? static_cast<const T*>(a.sum.data) + static_cast<ptrdiff_t>(row) * a.sum.row_stride : scratch;
 }
@@ -212,8 +212,12 @@ template <class R>
 HWY_NOINLINE void ForwardRowsOf(const ForwardArgs& args, RowRange range, std::byte* scratch) {
   const ForwardArgs a = args;
   auto* rows = reinterpret_cast<typename R::Real*>(scratch);
-  if (a.norm.kind == NormKind::kLayer) return ForwardRowsOfKind<R, false>(a, range, rows);
-  ForwardRowsOfKind<R, true>(a, range, rows);
+  if (a.norm.kind == NormKind::kLayer) {
+    ForwardRowsOfKind<R, false>(a, range, rows);
+  } else {
+    ForwardRowsOfKind<R, true>(a, range, rows);
+  }
+  if (a.stream) hwy::FlushStream();
 }
 
 }  // namespace HWY_NAMESPACE

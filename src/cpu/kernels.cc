@@ -5,7 +5,10 @@
 // SSSE3 adds nothing over SSE4 that a machine of this century would miss.
 // SVE vectors have no fixed size, so that a struct cannot hold them; machines with SVE have NEON.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
-#define HWY_COMPILE_ALL_ATTAINABLE  // keep the scalar target: the widest reach, and the yardstick of the tests
+// Keep the scalar target: the widest reach, and the yardstick of the tests.
+#ifndef HWY_COMPILE_ONLY_STATIC
+#define HWY_COMPILE_ALL_ATTAINABLE
+#endif
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "src/cpu/kernels.cc"
