@@ -183,16 +183,47 @@ def test_add_layer_norm_grad_is_the_gradient_of_add_layer_norm():
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 
 
-def test_only_wanted_gradients_are_computed():
-    x0, residual, weight, bias = (torch.randn(s, dtype=F64) for s in ((4, 6), (4, 6), (6,), (6,)))
-    full = [t.clone().requires_grad_() for t in (x0, residual, weight, bias)]
-    addnorm.add_layer_norm(*full).square().sum().backward()
-    for i in range(4):
-        some = [t.clone() for t in (x0, residual, weight, bias)]
-        some[i].requires_grad_()
-        addnorm.add_layer_norm(*some).square().sum().backward()
-        assert [t.grad is not None for t in some] == [j == i for j in range(4)]
-        assert torch.equal(some[i].grad, full[i].grad)
+@pytest.mark.parametrize("is_rms", [False, True], ids=["layer", "rms"])
+def test_the_short_way_gives_the_bits_of_the_long_way(is_rms):
+    """Calls without dropout, scales and options go a shorter way (AddNorm); asking for the mask forces the long one (Norm)."""
+    function = addnorm.dropout_add_rms_norm if is_rms else addnorm.dropout_add_layer_norm
+    for (dtype, residual, weight), prenorm in itertools.product(MIXTURES, (False, True)):
+        results = []
+        for mask in (False, True):
+            leaves = list(make_case((3, 5, 33), dtype, residual, weight).operands()[:4])
+            if leaves[3] is not None and dtype != F64:  # a bias of another type than weight
+                leaves[3] = leaves[3].detach().to(F32 if weight != F32 else F16).requires_grad_()
+            outputs = function(*leaves, 0.0, 1e-5, prenorm=prenorm, return_dropout_mask=mask)
+            outputs = [o for o in (outputs if isinstance(outputs, tuple) else (outputs,)) if o.dtype != torch.bool]
+            torch.manual_seed(0)
+            present = [t for t in leaves if t is not None]
+            gradients = torch.autograd.grad(outputs, present, [torch.randn(o.shape).to(o.dtype) for o in outputs])
+            assert [g.dtype for g in gradients] == [t.dtype for t in present]
+            results.append((*outputs, *gradients))
+        assert all(torch.equal(a, b) for a, b in zip(*results, strict=True)), (dtype, residual, weight, prenorm)
+
+
+@pytest.mark.parametrize("save", ["prenorm", "inputs"])
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_only_wanted_gradients_are_computed(save, p):
+    """One operand at a time asks for its gradient, and gets the bits that it has among all."""
+    shapes = ((4, 6), (4, 6), (6,), (6,), (4,), (6,))
+    torch.manual_seed(0)
+    tensors = [torch.randn(s, dtype=F64) for s in shapes]
+    for count in (4, 6):
+
+        def call(operands, count=count):
+            scales = operands[4:] if count == 6 else (None, None)
+            return addnorm.dropout_add_layer_norm(*operands[:4], p, 1e-5, *scales, seed=1, save=save).square().sum()
+
+        full = [t.clone().requires_grad_() for t in tensors[:count]]
+        call(full).backward()
+        for i in range(count):
+            some = [t.clone() for t in tensors[:count]]
+            some[i].requires_grad_()
+            call(some).backward()
+            assert [t.grad is not None for t in some] == [j == i for j in range(count)]
+            assert torch.equal(some[i].grad, full[i].grad)
 
 
 def test_gradient_through_the_sum_only():
