@@ -37,9 +37,10 @@ def draw_steps(axes, shares):
     for i, (name, (whole, sites)) in enumerate(shares.items()):
         axes.bar(i, sites, 0.6, color=COLOURS[name])
         axes.bar(i, whole - sites, 0.6, bottom=sites, color=COLOURS["rest"])
-        axes.text(
-            i, sites / 2, f"Add & Norm\n{sites:.1f} ms, {100 * sites / whole:.0f} %", ha="center", va="center", color="white", fontsize=8
-        )
+        text = f"Add & Norm\n{sites:.1f} ms, {100 * sites / whole:.0f} %"
+        inside = sites > 0.1 * max(other for other, _ in shares.values())
+        place = {"y": sites / 2, "va": "center", "color": "white"} if inside else {"y": sites, "va": "bottom", "color": COLOURS[name]}
+        axes.text(i, s=text, ha="center", fontsize=8, **place)
         axes.text(i, whole, f"{whole:.0f} ms", ha="center", va="bottom", fontsize=9)
     axes.set_xticks(range(len(shares)), list(shares))
     axes.set_xlim(-0.5, len(shares) - 0.5)

@@ -86,7 +86,7 @@ def measure(cell, seconds):
 
 def table_of(cells):
     """The rich table of measured cells."""
-    title = f"dropout + add + LayerNorm, microseconds (times addnorm's), {torch.get_num_threads()} threads, torch {torch.__version__}"
+    title = f"dropout + add + LayerNorm, microseconds (times addnorm's), {torch.get_num_threads()} threads"
     table = Table(title=title)
     table.add_column("")
     for name in NAMES:

@@ -19,14 +19,13 @@ class Recipe:
     """How long and how a model is trained. AdamW, linear warm-up, then a cosine down to 0."""
 
     shape: Shape = dataclasses.field(default_factory=Shape)
-    steps: int = 700
+    steps: int = 1000
     replay_steps: int = 100
     batch: int = 16
     learning_rate: float = 5e-3
     warmup: int = 50
-    evaluate_every: int = 50
-    curve_windows: int = 128  # held-out windows for the curve
-    final_windows: int = 1536  # held-out windows for the final figure
+    evaluate_at: tuple = (25, 50, *range(100, 1000, 100))  # steps; and always before the first and after the last one
+    windows: int = 640  # held-out windows of an evaluation
     seed: int = 1
 
 
@@ -35,9 +34,12 @@ class Run:
     """What one training run left: training losses by step, held-out losses at steps, seconds of each step."""
 
     losses: list
-    held_out: list  # (step, loss)
+    held_out: list  # (step, loss); the last one is after the last step
     seconds: list
-    final: float
+
+    @property
+    def final(self):
+        return self.held_out[-1][1]
 
     def step_ms(self):
         """Median milliseconds of a step."""
@@ -87,10 +89,10 @@ class Trainer:
         return loss.item()
 
     @torch.no_grad()
-    def evaluate(self, text, windows):
-        """Mean loss over `windows` windows spread evenly over `text`, without dropout."""
+    def evaluate(self, text):
+        """Mean loss over windows spread evenly over `text`, without dropout."""
         self.model.eval()
-        length = self.recipe.shape.context + 1
+        length, windows = self.recipe.shape.context + 1, self.recipe.windows
         starts = torch.linspace(0, len(text) - length, windows).long()[:, None]
         losses = [self.model.loss(text[part + torch.arange(length)]) * len(part) for part in starts.split(64)]
         return (sum(losses) / windows).item()
@@ -100,15 +102,14 @@ def train(corpus, recipe, operator, tick=lambda: None):
     """One whole run with `operator` in every site. Masks come from torch's default generator, seeded here. Calls `tick` after each step."""
     torch.manual_seed(recipe.seed)
     trainer = Trainer(corpus, recipe, operator)
-    run = Run([], [(0, trainer.evaluate(corpus.held_out, recipe.curve_windows))], [], math.nan)
+    run = Run([], [(0, trainer.evaluate(corpus.held_out))], [])
     for step, windows in enumerate(batches(corpus.train, recipe, recipe.steps), 1):
         begin = time.perf_counter()
         run.losses.append(trainer.step(windows))
         run.seconds.append(time.perf_counter() - begin)
-        if step % recipe.evaluate_every == 0 or step == recipe.steps:
-            run.held_out.append((step, trainer.evaluate(corpus.held_out, recipe.curve_windows)))
+        if step in recipe.evaluate_at or step == recipe.steps:
+            run.held_out.append((step, trainer.evaluate(corpus.held_out)))
         tick()
-    run.final = trainer.evaluate(corpus.held_out, recipe.final_windows)
     return run
 
 

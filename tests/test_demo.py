@@ -15,9 +15,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
 from demo import accuracy, corpus, picture, share, speed, train
 from demo.model import GPT, Shape, addnorm_add_norm, torch_add_norm
 
-TINY = train.Recipe(
-    shape=Shape(layers=4, width=32, heads=2, context=32, dropout=0.2), steps=40, batch=4, warmup=5, curve_windows=8, final_windows=64
-)
+TINY = train.Recipe(shape=Shape(layers=4, width=32, heads=2, context=32, dropout=0.2), steps=40, batch=4, warmup=5, windows=64)
 
 
 @pytest.fixture(autouse=True)
