@@ -5,7 +5,6 @@ Trains a small GPT on real English text twice from one seed, with torch's own dr
 checks that the two agree; and shows accuracy and speed. Exits with 1 if a check fails.
 """
 
-import os
 import pathlib
 import sys
 import time
@@ -39,13 +38,26 @@ def heading(text):
     console.print(f"\n[bold]{text}[/bold]")
 
 
+def busy_share(seconds=0.5):
+    """The part of the machine's processor time that others use while this program sleeps."""
+
+    def clocks():
+        ticks = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        return sum(ticks), ticks[3] + ticks[4]  # all, idle
+
+    total, idle = clocks()
+    time.sleep(seconds)
+    new_total, new_idle = clocks()
+    return 1 - (new_idle - idle) / max(1, new_total - total)
+
+
 def describe_machine():
     import addnorm
 
-    load = os.getloadavg()[0]
     console.print(f"torch {torch.__version__}, addnorm {addnorm.__version__}, {torch.get_num_threads()} threads")
-    if load > 1:
-        console.print(f"[yellow]Other programs keep this machine busy (load {load:.1f}): the times below are not to be trusted.[/yellow]")
+    busy = busy_share()
+    if busy > 0.2:
+        console.print(f"[yellow]Other programs use {100 * busy:.0f} % of this machine: do not trust the times below.[/yellow]")
 
 
 def check_replay(checks, text, recipe):

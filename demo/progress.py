@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+SECONDS_BETWEEN_DRAWINGS = 0.2
 LINES = 10  # plain lines per stage where there is no terminal
 TABLE_WIDTH = 140
 
@@ -26,9 +27,19 @@ def stage(title, total):
 @contextlib.contextmanager
 def _bar(title, total):
     columns = (TextColumn("{task.description:<28}"), BarColumn(40), TextColumn("{task.completed:>5.0f}/{task.total:.0f}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task(title, total=total)
-        yield lambda: progress.advance(task)
+    # Drawn between ticks only: a thread that draws would disturb what is being timed.
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, auto_refresh=False) as progress:
+        task, drawn = progress.add_task(title, total=total), 0.0
+
+        def tick():
+            nonlocal drawn
+            progress.advance(task)
+            if time.perf_counter() - drawn > SECONDS_BETWEEN_DRAWINGS:
+                progress.refresh()
+                drawn = time.perf_counter()
+
+        progress.refresh()
+        yield tick
 
 
 @contextlib.contextmanager
