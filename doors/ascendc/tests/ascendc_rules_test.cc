@@ -9,6 +9,7 @@
 
 #include "addnorm/ascendc/launch.h"
 #include "doors/ascendc/tests/rule_kernels_memory.h"
+#include "doors/ascendc/tests/rule_kernels_queue.h"
 #include "tiling/tiling_api.h"
 
 namespace rule_test {
