@@ -53,11 +53,12 @@ struct Problem {
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     if (add) {
-      return aclnnAddLayerNormGradGetWorkspaceSize(t_dy, t_x1, t_x2, t_rstd, t_mean, t_gamma, nullptr, t_dx, t_dgamma, t_dbeta, &size, &executor) == 0 &&
+      return aclnnAddLayerNormGradGetWorkspaceSize(t_dy, t_x1, t_x2, t_rstd, t_mean, t_gamma, nullptr, t_dx, t_dgamma, t_dbeta, &size,
+                                                   &executor) == 0 &&
              size <= workspace.size() && aclnnAddLayerNormGrad(workspace.data(), workspace.size(), executor, stream) == 0;
     }
-    return aclnnLayerNormBackwardGetWorkspaceSize(t_dy, t_x1, normalized, t_mean, t_rstd, t_gamma, nullptr, mask, t_dx, t_dgamma, t_dbeta, &size,
-                                                  &executor) == 0 &&
+    return aclnnLayerNormBackwardGetWorkspaceSize(t_dy, t_x1, normalized, t_mean, t_rstd, t_gamma, nullptr, mask, t_dx, t_dgamma, t_dbeta,
+                                                  &size, &executor) == 0 &&
            size <= workspace.size() && aclnnLayerNormBackward(workspace.data(), workspace.size(), executor, stream) == 0;
   }
 
@@ -69,10 +70,10 @@ struct Problem {
     const TensorView v_dx = view(dx, full_shape), v_dgamma = view(dgamma, cols_shape), v_dbeta = view(dbeta, cols_shape);
     Plan plan;
     const BackwardProblem problem =
-        add ? AddLayerNormGrad(view(dy, full_shape), view(x1, full_shape), view(x2, full_shape), view(rstd, stat_shape), view(mean, stat_shape),
-                               view(gamma, cols_shape), {}, v_dx, v_dgamma, v_dbeta)
-            : LayerNormBackward(view(dy, full_shape), view(x1, full_shape), 1, view(mean, stat_shape), view(rstd, stat_shape), view(gamma, cols_shape), v_dx,
-                                v_dgamma, v_dbeta);
+        add ? AddLayerNormGrad(view(dy, full_shape), view(x1, full_shape), view(x2, full_shape), view(rstd, stat_shape),
+                               view(mean, stat_shape), view(gamma, cols_shape), {}, v_dx, v_dgamma, v_dbeta)
+            : LayerNormBackward(view(dy, full_shape), view(x1, full_shape), 1, view(mean, stat_shape), view(rstd, stat_shape),
+                                view(gamma, cols_shape), v_dx, v_dgamma, v_dbeta);
     return MakePlan(problem, &plan).ok() && plan.workspace_bytes(DefaultExecutor()) <= workspace.size() &&
            plan.Run({workspace.data(), workspace.size()}, DefaultExecutor()).ok();
   }
@@ -112,14 +113,16 @@ int main(int argc, char** argv) {
       const int calls = rows * cols > 10000 ? 20 : kCallsPerRound;
       std::vector<double> core, door, difference;
       for (int round = -2; round < rounds; ++round) {
-        const double c = NsPerCall(calls, [&] { return problem.Core(add); }), d = NsPerCall(calls, [&] { return problem.Door(add, stream); });
+        const double c = NsPerCall(calls, [&] { return problem.Core(add); }),
+                     d = NsPerCall(calls, [&] { return problem.Door(add, stream); });
         if (round < 0) continue;  // warm-up
         core.push_back(c), door.push_back(d), difference.push_back(d - c);
       }
       const double overhead = Median(difference);
       char shape[32];
       std::snprintf(shape, sizeof shape, "%lldx%lld", static_cast<long long>(rows), static_cast<long long>(cols));
-      std::printf("%-20s %10s %14.0f %14.0f %14.0f\n", add ? "AddLayerNormGrad" : "LayerNormBackward", shape, Median(core), Median(door), overhead);
+      std::printf("%-20s %10s %14.0f %14.0f %14.0f\n", add ? "AddLayerNormGrad" : "LayerNormBackward", shape, Median(core), Median(door),
+                  overhead);
       if (rows == 1) within = within && overhead <= kLimitNs;
     }
   }

@@ -11,14 +11,14 @@
 
 enum { kRows = 4, kCols = 8, kAll = kRows * kCols };
 
-#define CHECK(call)                                                             \
-  do {                                                                          \
-    int check_status = (call);                                                  \
-    if (check_status != ACL_SUCCESS) {                                          \
-      const char* check_text = aclGetRecentErrMsg();                            \
+#define CHECK(call)                                                                        \
+  do {                                                                                     \
+    int check_status = (call);                                                             \
+    if (check_status != ACL_SUCCESS) {                                                     \
+      const char* check_text = aclGetRecentErrMsg();                                       \
       fprintf(stderr, "%s = %d: %s\n", #call, check_status, check_text ? check_text : ""); \
-      exit(1);                                                                  \
-    }                                                                           \
+      exit(1);                                                                             \
+    }                                                                                      \
   } while (0)
 
 static const int64_t kFull[2] = {kRows, kCols}, kVector[1] = {kCols}, kStat[2] = {kRows, 1};
@@ -48,16 +48,17 @@ int main(void) {
   CHECK(aclrtSetDevice(0));
   CHECK(aclrtCreateStream(&stream));
   aclTensor* tensors[] = {
-      Make(kFull, 2, ACL_FLOAT16, x1), Make(kFull, 2, ACL_FLOAT16, x2),   Make(kVector, 1, ACL_FLOAT16, gamma), Make(kVector, 1, ACL_FLOAT16, beta),
-      Make(kFull, 2, ACL_FLOAT16, y),  Make(kStat, 2, ACL_FLOAT, mean),   Make(kStat, 2, ACL_FLOAT, rstd),      Make(kFull, 2, ACL_FLOAT16, x),
-      Make(kFull, 2, ACL_FLOAT16, dy), Make(kFull, 2, ACL_FLOAT16, dx),   Make(kVector, 1, ACL_FLOAT, dgamma),  Make(kVector, 1, ACL_FLOAT, dbeta),
+      Make(kFull, 2, ACL_FLOAT16, x1),     Make(kFull, 2, ACL_FLOAT16, x2),     Make(kVector, 1, ACL_FLOAT16, gamma),
+      Make(kVector, 1, ACL_FLOAT16, beta), Make(kFull, 2, ACL_FLOAT16, y),      Make(kStat, 2, ACL_FLOAT, mean),
+      Make(kStat, 2, ACL_FLOAT, rstd),     Make(kFull, 2, ACL_FLOAT16, x),      Make(kFull, 2, ACL_FLOAT16, dy),
+      Make(kFull, 2, ACL_FLOAT16, dx),     Make(kVector, 1, ACL_FLOAT, dgamma), Make(kVector, 1, ACL_FLOAT, dbeta),
   };
   uint64_t bytes = 0;
   aclOpExecutor* executor = NULL;
   void* workspace = NULL;
 
-  CHECK(aclnnAddLayerNormGetWorkspaceSize(tensors[0], tensors[1], tensors[2], tensors[3], NULL, 1e-5, true, tensors[4], tensors[5], tensors[6],
-                                          tensors[7], &bytes, &executor));
+  CHECK(aclnnAddLayerNormGetWorkspaceSize(tensors[0], tensors[1], tensors[2], tensors[3], NULL, 1e-5, true, tensors[4], tensors[5],
+                                          tensors[6], tensors[7], &bytes, &executor));
   if (bytes != 0) CHECK(aclrtMalloc(&workspace, bytes, ACL_MEM_MALLOC_HUGE_FIRST));
   CHECK(aclnnAddLayerNorm(workspace, bytes, executor, stream));
   CHECK(aclrtSynchronizeStream(stream));

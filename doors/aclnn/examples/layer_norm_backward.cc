@@ -54,7 +54,8 @@ struct Layer {
     Tensor m = View({kRows, 1}, {1, 1}, mean), r = View({kRows, 1}, {1, 1}, rstd), w = View({kCols}, {1}, weight);
     uint64_t bytes = 0;
     aclOpExecutor* executor = nullptr;
-    return Ok(aclnnLayerNormGetWorkspaceSize(in.get(), dims.get(), w.get(), nullptr, 1e-5, out.get(), m.get(), r.get(), &bytes, &executor)) &&
+    return Ok(aclnnLayerNormGetWorkspaceSize(in.get(), dims.get(), w.get(), nullptr, 1e-5, out.get(), m.get(), r.get(), &bytes,
+                                             &executor)) &&
            Run(aclnnLayerNorm, bytes, executor, stream);
   }
 

@@ -13,8 +13,10 @@ namespace {
 
 constexpr aclDataType kFloatTypes[] = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16};
 constexpr aclDataType kAnyTypes[] = {ACL_FLOAT, ACL_FLOAT16, ACL_BF16, ACL_INT32, ACL_DOUBLE, static_cast<aclDataType>(99)};
-constexpr int64_t kOddSizes[] = {0, 1, 2, 3, -1, 7, int64_t{1} << 32, int64_t{1} << 40, int64_t{1} << 46, std::numeric_limits<int64_t>::max()};
-constexpr int64_t kOddStrides[] = {0, 1, 2, 3, 5, -1, 100, int64_t{1} << 45, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()};
+constexpr int64_t kOddSizes[] = {
+    0, 1, 2, 3, -1, 7, int64_t{1} << 32, int64_t{1} << 40, int64_t{1} << 46, std::numeric_limits<int64_t>::max()};
+constexpr int64_t kOddStrides[] = {
+    0, 1, 2, 3, 5, -1, 100, int64_t{1} << 45, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()};
 constexpr int64_t kOddOffsets[] = {1, 2, 7, -1, int64_t{1} << 45, std::numeric_limits<int64_t>::max()};
 
 class Run {
@@ -55,11 +57,13 @@ class Run {
     };
     for (auto& [name, t] : call_.tensors) {
       text += "  " + name + " type " + std::to_string(t.type) + " shape " + list(t.shape) + " strides " + list(t.strides) + " offset " +
-              std::to_string(t.offset) + " storage " + list(t.storage) + (call_.raw.count(name) ? " bad handle" : "") + (t.no_data ? " no data" : "") +
-              " at " + std::to_string(reinterpret_cast<uintptr_t>(t.memory == nullptr ? nullptr : t.memory->data())) + "+" +
+              std::to_string(t.offset) + " storage " + list(t.storage) + (call_.raw.count(name) ? " bad handle" : "") +
+              (t.no_data ? " no data" : "") + " at " +
+              std::to_string(reinterpret_cast<uintptr_t>(t.memory == nullptr ? nullptr : t.memory->data())) + "+" +
               std::to_string(t.memory_begin + t.misalign) + "\n";
     }
-    text += "  normalizedShape " + list(call_.normalized_shape) + " mask of " + std::to_string(call_.mask.size()) + " eps " + std::to_string(call_.eps);
+    text += "  normalizedShape " + list(call_.normalized_shape) + " mask of " + std::to_string(call_.mask.size()) + " eps " +
+            std::to_string(call_.eps);
     return text;
   }
 
@@ -68,13 +72,15 @@ class Run {
     const Op op = kAllOps[bytes_.Below(6)];
     const uint32_t rank = 1 + bytes_.Below(bytes_.OneIn(4) ? 8 : 4), normalized = 1 + bytes_.Below(rank);
     Dims leading, trailing;
-    for (uint32_t i = 0; i < rank; ++i) (i < rank - normalized ? leading : trailing).push_back(bytes_.OneIn(16) ? 0 : 1 + bytes_.Below(rank > 4 ? 2 : 4));
+    for (uint32_t i = 0; i < rank; ++i)
+      (i < rank - normalized ? leading : trailing).push_back(bytes_.OneIn(16) ? 0 : 1 + bytes_.Below(rank > 4 ? 2 : 4));
     call_ = MakeCall(op, leading, trailing, bytes_.Pick(kFloatTypes));
     const auto set = [this](const char* name, aclDataType type) {
       if (call_.tensors.count(name) != 0) call_.tensors[name].type = type;
     };
     if (op == Op::kLayerNormBackward) {
-      for (const char* name : {"mean", "rstd", "gradInputOut", "gradWeightOut", "gradBiasOut", "biasOptional"}) set(name, bytes_.Pick(kFloatTypes));
+      for (const char* name : {"mean", "rstd", "gradInputOut", "gradWeightOut", "gradBiasOut", "biasOptional"})
+        set(name, bytes_.Pick(kFloatTypes));
       for (size_t i = 0; i < 3; ++i) call_.mask[i] = !bytes_.OneIn(4);
     }
     if (op == Op::kLayerNorm) {
@@ -211,7 +217,9 @@ class Run {
   }
 
   // The memory of a tensor whose type has changed holds fewer elements, or more.
-  static void Shrink(TestTensor* t) { t->storage = {static_cast<int64_t>((t->memory->size() - t->memory_begin - t->misalign) / BytesOf(t->type))}; }
+  static void Shrink(TestTensor* t) {
+    t->storage = {static_cast<int64_t>((t->memory->size() - t->memory_begin - t->misalign) / BytesOf(t->type))};
+  }
 
   void BadHandle(const std::string& name) {
     if (destroyed_ == nullptr) {
@@ -312,8 +320,10 @@ class Run {
       bool shared = false;
       for (auto& [other_name, other] : call_.tensors) shared = shared || (other_name != name && other.memory == t.memory);
       if (shared) continue;
-      if (!IsUsed(name) || !IsOutput(name)) inputs.emplace_back(name, *t.memory);
-      else outside.emplace_back(name, Outside(t));
+      if (!IsUsed(name) || !IsOutput(name))
+        inputs.emplace_back(name, *t.memory);
+      else
+        outside.emplace_back(name, Outside(t));
     }
     OpCall dense = DenseCall();
     expect(call_.Phase2(at, size, executor, nullptr), 0, "exact workspace");
@@ -351,7 +361,8 @@ class Run {
   }
 
   void CompareWith(OpCall& dense) {
-    if (const aclnnStatus status = dense.Run()) return Report("the contiguous call gave " + std::to_string(status) + " (" + RecentText() + ")");
+    if (const aclnnStatus status = dense.Run())
+      return Report("the contiguous call gave " + std::to_string(status) + " (" + RecentText() + ")");
     for (const char* name : InfoOf(call_.op).outputs) {
       if (call_.tensors.count(name) == 0 || !IsUsed(name) || call_.tensors[name].no_data) continue;
       TestTensor got = Dense(call_.tensors[name], call_.tensors[name].shape);

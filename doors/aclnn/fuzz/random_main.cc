@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The same target without libFuzzer: random bytes for a number of seconds, or one input from a file. usage: aclnn_fuzz_random SECONDS [SEED] | FILE
+// The same target without libFuzzer: random bytes for a number of seconds, or one input from a file. usage: aclnn_fuzz_random SECONDS
+// [SEED] | FILE
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>

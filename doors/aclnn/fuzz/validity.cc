@@ -49,7 +49,8 @@ Reach ReachOf(const TestTensor& t) {
 
 class Judge {
  public:
-  explicit Judge(OpCall& call) : call_(call), tiling_(call.op == Op::kLayerNormBackward || call.op == Op::kLayerNorm ? kInvalid : kTiling) {}
+  explicit Judge(OpCall& call)
+      : call_(call), tiling_(call.op == Op::kLayerNormBackward || call.op == Op::kLayerNorm ? kInvalid : kTiling) {}
 
   std::set<int> Result() {
     for (const char* name : InfoOf(call_.op).inputs) Note(name);

@@ -37,7 +37,8 @@ bool CheckTypes(Call& c) noexcept {
   const aclDataType type = x1 == x2 ? x1 : ACL_FLOAT;
   if (x1 != x2 && x1 != ACL_FLOAT && !c.Type(2, kX2, x1, "x1", true)) return false;
   return c.Type(3, kGamma, type, "the sum", true) && c.Type(3, kBeta, c[kGamma].acl_dtype, "gamma") && c.Type(4, kBias, type, "the sum") &&
-         c.Type(5, kY, type, "the sum") && c.Type(5, kX, type, "the sum") && c.Type(6, kMean, ACL_FLOAT, "") && c.Type(6, kRstd, ACL_FLOAT, "");
+         c.Type(5, kY, type, "the sum") && c.Type(5, kX, type, "the sum") && c.Type(6, kMean, ACL_FLOAT, "") &&
+         c.Type(6, kRstd, ACL_FLOAT, "");
 }
 
 bool CheckShapes(Call& c) noexcept {

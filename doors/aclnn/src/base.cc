@@ -43,8 +43,8 @@ size_t aclDataTypeSize(aclDataType dataType) noexcept {
 float aclFloat16ToFloat(aclFloat16 value) noexcept {
   const int exponent = value >> 10 & 31, fraction = value & 1023;
   // Every exponent but 0 is an ordinary one, 31 too.
-  const float magnitude = exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                        : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+  const float magnitude =
+      exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24) : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
   return (value & 0x8000) != 0 ? -magnitude : magnitude;
 }
 

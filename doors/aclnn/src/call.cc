@@ -70,8 +70,9 @@ bool Call::Begin(int rule) noexcept {
 bool Call::NoFailedCreation(std::initializer_list<const void*> optional) noexcept {
   if (std::find(optional.begin(), optional.end(), nullptr) == optional.end()) return true;
   if (!TakeFailedCreation()) return true;
-  return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleCreation,
-                "of an optional tensor is null after a creation that failed, expected its text to be read (aclGetRecentErrMsg) if that is meant");
+  return Refuse(
+      ACLNN_ERR_PARAM_INVALID, kRuleCreation,
+      "of an optional tensor is null after a creation that failed, expected its text to be read (aclGetRecentErrMsg) if that is meant");
 }
 
 bool Call::Take(int slot, const char* name, const aclTensor* handle, Role role, bool output) noexcept {
@@ -130,15 +131,17 @@ bool Call::Type(int rule, int slot) noexcept {
   const Operand& o = (*this)[slot];
   char buffer[32];
   return !o.present || IsSupported(o.acl_dtype) ||
-         Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' dtype is %s, expected FLOAT, FLOAT16 or BFLOAT16", o.name, NameOf(o.acl_dtype, buffer));
+         Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' dtype is %s, expected FLOAT, FLOAT16 or BFLOAT16", o.name,
+                NameOf(o.acl_dtype, buffer));
 }
 
 bool Call::Type(int rule, int slot, aclDataType expected, const char* whose, bool or_float) noexcept {
   const Operand& o = (*this)[slot];
   if (!o.present || o.acl_dtype == expected || (or_float && o.acl_dtype == ACL_FLOAT)) return true;
   char got[32], want[32];
-  return Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' dtype is %s, expected %s%s%s%s", o.name, NameOf(o.acl_dtype, got), NameOf(expected, want),
-                or_float && expected != ACL_FLOAT ? " or FLOAT" : "", whose[0] == '\0' ? "" : ", the dtype of ", whose);
+  return Refuse(ACLNN_ERR_PARAM_INVALID, rule, "'%s' dtype is %s, expected %s%s%s%s", o.name, NameOf(o.acl_dtype, got),
+                NameOf(expected, want), or_float && expected != ACL_FLOAT ? " or FLOAT" : "", whose[0] == '\0' ? "" : ", the dtype of ",
+                whose);
 }
 
 bool Call::PlainFormat(int slot) noexcept {
@@ -146,7 +149,8 @@ bool Call::PlainFormat(int slot) noexcept {
   const int format = static_cast<int>(o.format);
   return !o.present || format == ACL_FORMAT_ND || format == ACL_FORMAT_NCHW || format == ACL_FORMAT_NHWC || format == ACL_FORMAT_NCL ||
          format == ACL_FORMAT_NCDHW ||
-         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleFormat, "'%s' format is %d, expected ND (2), NCHW (0), NHWC (1), NCDHW (30) or NCL (47)", o.name, format);
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleFormat, "'%s' format is %d, expected ND (2), NCHW (0), NHWC (1), NCDHW (30) or NCL (47)",
+                o.name, format);
 }
 
 bool Call::Rank(aclnnStatus code, int rule, int slot, int min, int max) noexcept {
@@ -181,7 +185,8 @@ bool Call::StatShape(int rule, int slot, const Expected& full, int normalized_ra
   const int leading = full.count - normalized_rank;
   int64_t ones[kMaxRank];
   std::fill(std::copy(full.dims, full.dims + leading, ones), ones + full.count, 1);
-  const bool same = (o.view.rank == full.count || (short_form && o.view.rank == leading)) && std::equal(ones, ones + o.view.rank, o.view.shape);
+  const bool same =
+      (o.view.rank == full.count || (short_form && o.view.rank == leading)) && std::equal(ones, ones + o.view.rank, o.view.shape);
   return same || Refuse(shape_code_, rule, "'%s' shape is %s, expected %s, %s", o.name, DimsText(o.view.shape, o.view.rank).c_str(),
                         DimsText(ones, full.count).c_str(), full.what);
 }
@@ -190,7 +195,8 @@ bool Call::Count(int rule, int slot, int64_t expected, const char* what) noexcep
   const Operand& o = (*this)[slot];
   if (!o.present) return true;
   const int64_t count = CountElements(o.view.shape, o.view.rank);
-  return count == expected || Refuse(shape_code_, rule, "'%s' element count is %" PRId64 ", expected %" PRId64 ", %s", o.name, count, expected, what);
+  return count == expected ||
+         Refuse(shape_code_, rule, "'%s' element count is %" PRId64 ", expected %" PRId64 ", %s", o.name, count, expected, what);
 }
 
 bool Call::Split(int slot, int normalized_rank) noexcept {
@@ -212,8 +218,8 @@ bool Call::Eps(const char* name, double eps) noexcept {
 
 bool Call::Memory(const Operand& o) noexcept {
   for (int i = 0; i < o.view.rank; ++i) {
-    if (o.view.strides[i] < 0 &&
-        !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' stride[%d] is %" PRId64 ", expected 0 or more", o.name, i, o.view.strides[i])) {
+    if (o.view.strides[i] < 0 && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' stride[%d] is %" PRId64 ", expected 0 or more",
+                                         o.name, i, o.view.strides[i])) {
       return false;
     }
   }
@@ -224,14 +230,15 @@ bool Call::Memory(const Operand& o) noexcept {
   const int64_t extent = Extent(o.view), room = o.storage < 0 ? kMaxElements : o.storage;
   if ((extent < 0 || (extent != 0 && extent + o.offset > room)) &&
       !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStorage,
-              "'%s' extent is %" PRId64 "%s elements for shape %s, strides %s and offset %" PRId64 ", expected at most %" PRId64 ", its storage", o.name,
-              extent < 0 ? kMaxElements : extent + o.offset, extent < 0 ? " or more" : "", DimsText(o.view.shape, o.view.rank).c_str(),
-              DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
+              "'%s' extent is %" PRId64 "%s elements for shape %s, strides %s and offset %" PRId64 ", expected at most %" PRId64
+              ", its storage",
+              o.name, extent < 0 ? kMaxElements : extent + o.offset, extent < 0 ? " or more" : "",
+              DimsText(o.view.shape, o.view.rank).c_str(), DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
     return false;
   }
   return !o.output || !OverlapsItself(o.view) ||
-         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' stride list is %s for shape %s, expected an output that does not overlap itself", o.name,
-                DimsText(o.view.strides, o.view.rank).c_str(), DimsText(o.view.shape, o.view.rank).c_str());
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' stride list is %s for shape %s, expected an output that does not overlap itself",
+                o.name, DimsText(o.view.strides, o.view.rank).c_str(), DimsText(o.view.shape, o.view.rank).c_str());
 }
 
 aclnnStatus Call::Finish(addnorm::Status (*make_plan)(const Executor&, Plan*)) noexcept {
@@ -243,9 +250,9 @@ aclnnStatus Call::Finish(addnorm::Status (*make_plan)(const Executor&, Plan*)) n
     o.Locate();
   }
   const Operand *output, *other;
-  if (FindOverlap(e, &output, &other) && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap,
-                                                 "'%s' memory is shared with '%s', expected memory of its own or exactly an input's", output->name,
-                                                 other->name)) {
+  if (FindOverlap(e, &output, &other) &&
+      !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap, "'%s' memory is shared with '%s', expected memory of its own or exactly an input's",
+              output->name, other->name)) {
     return status_;
   }
   e.make_plan = make_plan;

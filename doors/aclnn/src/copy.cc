@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The door's one strided copy. Work is cut into blocks of kTile x (last dimension), where the other dimension of the block is the one in which
-// the view is densest: both sides are then read and written line by line, for transposed views too.
+// The door's one strided copy. Work is cut into blocks of kTile x (last dimension), where the other dimension of the block is the one in
+// which the view is densest: both sides are then read and written line by line, for transposed views too.
 #include <algorithm>
 #include <cstring>
 

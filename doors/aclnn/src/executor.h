@@ -31,8 +31,8 @@ struct Operand {
   Role role = Role::kNone;
   aclDataType acl_dtype = ACL_DT_UNDEFINED;
   aclFormat format = ACL_FORMAT_UNDEFINED;
-  int created_rank = 0;         // may exceed kMaxRank; view.rank does not
-  int64_t storage = -1;         // elements behind the address; -1 = not known
+  int created_rank = 0;  // may exceed kMaxRank; view.rank does not
+  int64_t storage = -1;  // elements behind the address; -1 = not known
   int64_t offset = 0;
   std::byte* address = nullptr;  // the tensor's storage, as given; view.data = address + offset
   View view;

@@ -35,8 +35,8 @@ void* AddHandle(Kind kind, void* object) noexcept;
 // The object, pinned; null if the handle is not alive or of another kind.
 void* PinHandle(const void* handle, Kind kind) noexcept;
 void UnpinHandle(const void* handle) noexcept;
-// Ends the handle's life, waits until nobody pins the object, and returns it. Null (and nothing done) if it is not alive or of another kind.
-// `own_pins`: how many of the pins are the caller's.
+// Ends the handle's life, waits until nobody pins the object, and returns it. Null (and nothing done) if it is not alive or of another
+// kind. `own_pins`: how many of the pins are the caller's.
 void* RetireHandle(const void* handle, Kind kind, uint32_t own_pins = 0) noexcept;
 // The handle of the n-th slot in use of this kind, from slot `*cursor` on, which is moved past it; null after the last.
 void* NextHandle(Kind kind, uint32_t* cursor) noexcept;

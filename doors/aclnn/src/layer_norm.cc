@@ -32,7 +32,8 @@ bool CheckShapes(Call& c, const int64_t* norm, int norm_rank) noexcept {
   if (norm_rank < 1 && !c.Refuse(kInvalid, 2, "'normalizedShape' length is %d, expected 1 to %d", norm_rank, kMaxRank)) return false;
   const Operand& input = c[kInput];
   if (input.view.rank < norm_rank) {
-    return c.Refuse(kInvalid, 3, "'input' rank is %d, expected at least %d, the length of 'normalizedShape'", input.view.rank, norm_rank) && false;
+    return c.Refuse(kInvalid, 3, "'input' rank is %d, expected at least %d, the length of 'normalizedShape'", input.view.rank, norm_rank) &&
+           false;
   }
   const int leading = input.view.rank - norm_rank;
   for (int i = 0; i < norm_rank; ++i) {
@@ -44,7 +45,8 @@ bool CheckShapes(Call& c, const int64_t* norm, int norm_rank) noexcept {
   }
   const Expected norm_shape{norm, norm_rank, "the value of 'normalizedShape'"}, full = c.ShapeOf(kInput, "the shape of 'input'");
   const Expected rows{full.dims, full.count, "the rows of 'input'"};
-  if (!c.Shape(kInvalid, 5, kWeight, norm_shape) || !c.Shape(kInvalid, 6, kBias, norm_shape) || !c.Shape(kInvalid, 7, kOut, full)) return false;
+  if (!c.Shape(kInvalid, 5, kWeight, norm_shape) || !c.Shape(kInvalid, 6, kBias, norm_shape) || !c.Shape(kInvalid, 7, kOut, full))
+    return false;
   // A statistic without elements says "not wanted", as null does.
   for (const Slot slot : {kMean, kRstd}) {
     if (c[slot].present && CountElements(c[slot].view.shape, c[slot].view.rank) == 0) c[slot].role = Role::kNone;

@@ -75,7 +75,8 @@ bool CheckShapes(Call& c, const int64_t* norm, int norm_rank) noexcept {
   if (!c.Shape(kInvalid, 2, kGradOut, c.ShapeOf(kInput, "the shape of 'input'"))) return false;
   if (input.view.rank < norm_rank) {
     // Without enough dimensions there is nothing to go on with, whatever a test has switched off.
-    return c.Refuse(kInvalid, 8, "'input' rank is %d, expected at least %d, the length of 'normalizedShape'", input.view.rank, norm_rank) && false;
+    return c.Refuse(kInvalid, 8, "'input' rank is %d, expected at least %d, the length of 'normalizedShape'", input.view.rank, norm_rank) &&
+           false;
   }
   const int leading = input.view.rank - norm_rank;
   for (int i = 0; i < norm_rank; ++i) {
@@ -102,9 +103,10 @@ aclnnStatus Phase1(const Arguments& a, uint64_t* workspace_size, aclOpExecutor**
   int64_t norm[kMaxRank] = {};
   int norm_rank = 0;
   const bool present = c.NotNull(1, "gradOut", a.grad_out) && c.NotNull(1, "input", a.input) &&
-                       c.NotNull(1, "normalizedShape", a.normalized_shape) && c.NotNull(1, "mean", a.mean) && c.NotNull(1, "rstd", a.rstd) &&
-                       c.NotNull(1, "outputMask", a.mask) && c.TakeMask("outputMask", a.mask, 10, mask) &&
-                       (!mask[0] || c.NotNull(2, "gradInputOut", a.grad_input)) && (!mask[1] || c.NotNull(3, "gradWeightOut", a.grad_weight)) &&
+                       c.NotNull(1, "normalizedShape", a.normalized_shape) && c.NotNull(1, "mean", a.mean) &&
+                       c.NotNull(1, "rstd", a.rstd) && c.NotNull(1, "outputMask", a.mask) && c.TakeMask("outputMask", a.mask, 10, mask) &&
+                       (!mask[0] || c.NotNull(2, "gradInputOut", a.grad_input)) &&
+                       (!mask[1] || c.NotNull(3, "gradWeightOut", a.grad_weight)) &&
                        (!mask[2] || c.NotNull(4, "gradBiasOut", a.grad_bias)) && c.Begin(5) && c.NoFailedCreation({a.weight, a.bias});
   const bool valid = present && TakeAll(c, a, mask) && c.TakeDims("normalizedShape", a.normalized_shape, 14, norm, &norm_rank) &&
                      CheckTypes(c) && CheckRanks(c) && CheckShapes(c, norm, norm_rank);
@@ -125,8 +127,9 @@ aclnnStatus aclnnLayerNormBackwardGetWorkspaceSize(const aclTensor* gradOut, con
                                                    const aclTensor* biasOptional, const aclBoolArray* outputMask, aclTensor* gradInputOut,
                                                    aclTensor* gradWeightOut, aclTensor* gradBiasOut, uint64_t* workspaceSize,
                                                    aclOpExecutor** executor) noexcept {
-  return Phase1({gradOut, input, normalizedShape, mean, rstd, weightOptional, biasOptional, outputMask, gradInputOut, gradWeightOut, gradBiasOut},
-                workspaceSize, executor);
+  return Phase1(
+      {gradOut, input, normalizedShape, mean, rstd, weightOptional, biasOptional, outputMask, gradInputOut, gradWeightOut, gradBiasOut},
+      workspaceSize, executor);
 }
 
 aclnnStatus aclnnLayerNormBackward(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) noexcept {

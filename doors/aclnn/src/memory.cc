@@ -59,16 +59,18 @@ aclError Free(const char* api, const char* name, void* block, Side side) noexcep
   } catch (...) {
     return Fail(ACL_ERROR_BAD_ALLOC, "%s: no memory", api);
   }
-  return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-6: argument '%s' is %p, expected a block of %s that is not freed yet", api, name, block,
-              side == Side::kDevice ? "aclrtMalloc" : "aclrtMallocHost");
+  return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-6: argument '%s' is %p, expected a block of %s that is not freed yet", api, name,
+              block, side == Side::kDevice ? "aclrtMalloc" : "aclrtMallocHost");
 }
 
 aclError CheckMove(const char* api, const void* dst, const char* dst_name, size_t room, const void* src, size_t count) noexcept {
   if (dst == nullptr || src == nullptr) {
-    return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-1: argument '%s' is null, expected a pointer", api, dst == nullptr ? dst_name : "src");
+    return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-1: argument '%s' is null, expected a pointer", api,
+                dst == nullptr ? dst_name : "src");
   }
   if (count <= room) return ACL_SUCCESS;
-  return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-7: argument 'count' is %zu, expected at most %zu (room in '%s')", api, count, room, dst_name);
+  return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-7: argument 'count' is %zu, expected at most %zu (room in '%s')", api, count, room,
+              dst_name);
 }
 
 aclError CheckKind(const char* api, aclrtMemcpyKind kind) noexcept {
@@ -101,7 +103,8 @@ aclError SubmitMove(const char* api, aclrtStream handle, void* dst, const void* 
     return Fail(ACL_ERROR_RT_CONTEXT_NULL, "%s: rule 107002-1: this thread has no current context, expected aclrtSetDevice", api);
   }
   if (use.stream() == nullptr) {
-    return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-2: argument 'stream' is %s, expected a live aclrtStream", api, DescribeHandle(handle));
+    return Fail(ACL_ERROR_INVALID_PARAM, "%s: rule 100000-2: argument 'stream' is %s, expected a live aclrtStream", api,
+                DescribeHandle(handle));
   }
   auto* move = new (std::nothrow) Move;
   if (move == nullptr) return Fail(ACL_ERROR_BAD_ALLOC, "%s: no memory", api);
@@ -128,7 +131,9 @@ aclError aclrtMalloc(void** devPtr, size_t size, aclrtMemMallocPolicy policy) no
   return Allocate("aclrtMalloc", "devPtr", devPtr, size, Side::kDevice);
 }
 aclError aclrtFree(void* devPtr) noexcept { return Free("aclrtFree", "devPtr", devPtr, Side::kDevice); }
-aclError aclrtMallocHost(void** hostPtr, size_t size) noexcept { return Allocate("aclrtMallocHost", "hostPtr", hostPtr, size, Side::kHost); }
+aclError aclrtMallocHost(void** hostPtr, size_t size) noexcept {
+  return Allocate("aclrtMallocHost", "hostPtr", hostPtr, size, Side::kHost);
+}
 aclError aclrtFreeHost(void* hostPtr) noexcept { return Free("aclrtFreeHost", "hostPtr", hostPtr, Side::kHost); }
 
 aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind) noexcept {

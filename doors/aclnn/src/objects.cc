@@ -215,8 +215,9 @@ aclnnStatus aclGetViewStrides(const aclTensor* tensor, int64_t** stridesValue, u
                     [&](const Tensor& t) { return CopyDims("aclGetViewStrides", t.strides, t.rank, stridesValue, stridesNum); });
 }
 aclnnStatus aclGetStorageShape(const aclTensor* tensor, int64_t** storageDims, uint64_t* storageDimsNum) noexcept {
-  return WithTensor("aclGetStorageShape", tensor, storageDims, "storageDims",
-                    [&](const Tensor& t) { return CopyDims("aclGetStorageShape", t.storage, t.storage_rank, storageDims, storageDimsNum); });
+  return WithTensor("aclGetStorageShape", tensor, storageDims, "storageDims", [&](const Tensor& t) {
+    return CopyDims("aclGetStorageShape", t.storage, t.storage_rank, storageDims, storageDimsNum);
+  });
 }
 aclnnStatus aclGetViewOffset(const aclTensor* tensor, int64_t* offset) noexcept {
   return WithTensor("aclGetViewOffset", tensor, offset, "offset", [&](const Tensor& t) { return *offset = t.offset, ACLNN_SUCCESS; });

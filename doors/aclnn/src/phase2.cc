@@ -82,10 +82,13 @@ aclnnStatus BadExecutor(const char* api, const void* handle) noexcept {
 aclnnStatus CheckStream(const char* api, aclrtStream handle, const StreamUse& use) noexcept {
   if (use.stream() != nullptr) return ACLNN_SUCCESS;
   if (handle == nullptr) {
-    return Fail(ACLNN_ERR_RUNTIME_ERROR, "%s: rule 361001-2: argument 'stream' is null and this thread has no current context, expected a stream or "
-                                         "aclrtSetDevice", api);
+    return Fail(ACLNN_ERR_RUNTIME_ERROR,
+                "%s: rule 361001-2: argument 'stream' is null and this thread has no current context, expected a stream or "
+                "aclrtSetDevice",
+                api);
   }
-  return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-20: argument 'stream' is %s, expected a live aclrtStream", api, DescribeHandle(handle));
+  return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-20: argument 'stream' is %s, expected a live aclrtStream", api,
+              DescribeHandle(handle));
 }
 
 aclnnStatus CheckWorkspace(const Executor& e, void* workspace, uint64_t size) noexcept {
@@ -94,8 +97,8 @@ aclnnStatus CheckWorkspace(const Executor& e, void* workspace, uint64_t size) no
                 e.workspace_bytes > size ? e.workspace_bytes : size);
   }
   if (size < e.workspace_bytes) {
-    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-30: argument 'workspaceSize' is %" PRIu64 ", expected at least %" PRIu64, e.api, size,
-                e.workspace_bytes);
+    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-30: argument 'workspaceSize' is %" PRIu64 ", expected at least %" PRIu64, e.api,
+                size, e.workspace_bytes);
   }
   if (e.workspace_bytes == 0) return ACLNN_SUCCESS;
   View whole;
@@ -106,8 +109,8 @@ aclnnStatus CheckWorkspace(const Executor& e, void* workspace, uint64_t size) no
   whole.data = static_cast<std::byte*>(workspace);
   for (int i = 0; i < e.count; ++i) {
     if (!e[i].used() || !RangesMeet(whole, e[i].view)) continue;
-    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-31: argument 'workspace' is part of the memory of '%s', expected memory of its own", e.api,
-                e[i].name);
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                "%s: rule 161002-31: argument 'workspace' is part of the memory of '%s', expected memory of its own", e.api, e[i].name);
   }
   return ACLNN_SUCCESS;
 }
@@ -117,17 +120,21 @@ aclnnStatus CheckAddresses(Executor& e) noexcept {
   if (!e.addresses_changed) return ACLNN_SUCCESS;
   for (int i = 0; i < e.count; ++i) {
     if (e[i].used() && e[i].address == nullptr && CountElements(e[i].view.shape, e[i].view.rank) != 0) {
-      return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-11: argument '%s' address is null, expected memory (aclSetTensorAddr)", e.api, e[i].name);
+      return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-11: argument '%s' address is null, expected memory (aclSetTensorAddr)", e.api,
+                  e[i].name);
     }
   }
   const Operand *output, *other;
   if (FindOverlap(e, &output, &other)) {
-    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-25: argument '%s' memory is shared with '%s', expected memory of its own or exactly an input's",
-                e.api, output->name, other->name);
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                "%s: rule 161002-25: argument '%s' memory is shared with '%s', expected memory of its own or exactly an input's", e.api,
+                output->name, other->name);
   }
   if (const Operand* o = RedescribeOperands(&e)) {
-    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-33: argument '%s' address is %p, expected one that needs no copy in the workspace: aligned, and "
-                                         "not the memory of another argument", e.api, o->name, static_cast<void*>(o->view.data));
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                "%s: rule 161002-33: argument '%s' address is %p, expected one that needs no copy in the workspace: aligned, and "
+                "not the memory of another argument",
+                e.api, o->name, static_cast<void*>(o->view.data));
   }
   e.addresses_changed = false;
   return ACLNN_SUCCESS;
@@ -142,7 +149,8 @@ aclnnStatus RunPhase2(const char* api, void* workspace, uint64_t workspace_size,
   Pinned<Executor> executor(handle);
   if (!executor) return BadExecutor(api, handle);
   if (std::strcmp(executor->api, api) != 0) {
-    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-32: argument 'executor' is one of %s, expected one of %s", api, executor->api, api);
+    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-32: argument 'executor' is one of %s, expected one of %s", api, executor->api,
+                api);
   }
   StreamUse use(stream);
   if (const aclnnStatus status = CheckStream(api, stream, use)) return status;
@@ -168,16 +176,20 @@ namespace {
 
 // Sets the address of operand `index` of those that `wanted` counts.
 template <class Wanted>
-aclnnStatus SetAddress(const char* api, aclOpExecutor* handle, size_t index, aclTensor* tensor_handle, void* address, Wanted wanted) noexcept {
+aclnnStatus SetAddress(const char* api, aclOpExecutor* handle, size_t index, aclTensor* tensor_handle, void* address,
+                       Wanted wanted) noexcept {
   if (handle == nullptr || tensor_handle == nullptr || address == nullptr) {
     return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-1: argument '%s' is null, expected a pointer", api,
-                handle == nullptr ? "executor" : tensor_handle == nullptr ? "tensor" : "addr");
+                handle == nullptr          ? "executor"
+                : tensor_handle == nullptr ? "tensor"
+                                           : "addr");
   }
   Pinned<Executor> e(handle);
   if (!e) return BadExecutor(api, handle);
   Pinned<Tensor> tensor(tensor_handle);
   if (!tensor) {
-    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-20: argument 'tensor' is %s, expected a live aclTensor", api, DescribeHandle(tensor_handle));
+    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-20: argument 'tensor' is %s, expected a live aclTensor", api,
+                DescribeHandle(tensor_handle));
   }
   int idle = Executor::kIdle;
   if (!e->state.compare_exchange_strong(idle, Executor::kRunning, std::memory_order_acquire)) {
@@ -207,8 +219,9 @@ aclnnStatus SetAddress(const char* api, aclOpExecutor* handle, size_t index, acl
       e->planned = false;
       e->addresses_changed = true;
     } else {
-      status = Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-2: argument 'tensor' is another view, expected the type, shape, strides and offset of '%s'",
-                    api, found->name);
+      status = Fail(ACLNN_ERR_PARAM_INVALID,
+                    "%s: rule 161002-2: argument 'tensor' is another view, expected the type, shape, strides and offset of '%s'", api,
+                    found->name);
     }
   }
   e->state.store(Executor::kIdle, std::memory_order_release);

@@ -40,8 +40,8 @@ bool CheckShapes(Call& c, aclnnStatus full_code) noexcept {
     return c.Refuse(kTiling, 7, "'gamma' rank is %d, expected at most %d, the rank of '%s'", norm_rank, full.count, x1.name) && false;
   }
   const Expected trailing{full.dims + full.count - norm_rank, norm_rank, "the last dimensions of the input"};
-  return c.Shape(kTiling, 7, kGamma, trailing) && c.StatShape(8, kRstd, {full.dims, full.count, "the rows of the input"}, norm_rank, true) &&
-         c.Split(kX1, norm_rank);
+  return c.Shape(kTiling, 7, kGamma, trailing) &&
+         c.StatShape(8, kRstd, {full.dims, full.count, "the rows of the input"}, norm_rank, true) && c.Split(kX1, norm_rank);
 }
 
 aclnnStatus Finish(Call& c) noexcept {
@@ -57,8 +57,9 @@ using namespace addnorm::aclnn;
 
 extern "C" {
 
-aclnnStatus aclnnAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma, double epsilon, aclTensor* yOut,
-                                            aclTensor* rstdOut, aclTensor* xOut, uint64_t* workspaceSize, aclOpExecutor** executor) noexcept {
+aclnnStatus aclnnAddRmsNormGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma, double epsilon,
+                                            aclTensor* yOut, aclTensor* rstdOut, aclTensor* xOut, uint64_t* workspaceSize,
+                                            aclOpExecutor** executor) noexcept {
   Call c(kAddApi, kTiling, workspaceSize, executor);
   const bool present = c.NotNull(1, "x1", x1) && c.NotNull(1, "x2", x2) && c.NotNull(1, "gamma", gamma) && c.NotNull(1, "yOut", yOut) &&
                        (rstdOut == nullptr || c.NotNull(2, "xOut", xOut)) && c.Begin(3) && c.NoFailedCreation({rstdOut, xOut});
@@ -77,8 +78,8 @@ aclnnStatus aclnnAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecut
 aclnnStatus aclnnRmsNormGetWorkspaceSize(const aclTensor* x, const aclTensor* gamma, double epsilon, const aclTensor* yOut,
                                          const aclTensor* rstdOut, uint64_t* workspaceSize, aclOpExecutor** executor) noexcept {
   Call c(kPlainApi, kTiling, workspaceSize, executor);
-  const bool present = c.NotNull(1, "x", x) && c.NotNull(1, "gamma", gamma) && c.NotNull(1, "yOut", yOut) &&
-                       c.NotNull(1, "rstdOut", rstdOut) && c.Begin(3);
+  const bool present =
+      c.NotNull(1, "x", x) && c.NotNull(1, "gamma", gamma) && c.NotNull(1, "yOut", yOut) && c.NotNull(1, "rstdOut", rstdOut) && c.Begin(3);
   bool valid = present && c.Take(kX1, "x", x, Role::kRows, false) && c.Take(kGamma, "gamma", gamma, Role::kCols, false) &&
                c.Take(kY, "yOut", yOut, Role::kRows, true) && c.Take(kRstd, "rstdOut", rstdOut, Role::kStat, true) && c.Type(1, kX1) &&
                c.Type(2, kY, c[kX1].acl_dtype, "x") && c.Type(4, kGamma, c[kX1].acl_dtype, "x", true) && c.Type(3, kRstd, ACL_FLOAT, "");

@@ -49,8 +49,8 @@ aclError CheckDevice(const char* api, int32_t device) noexcept {
 
 // Without one that is alive: a code and a text.
 aclError NoContext(const char* api) noexcept {
-  return Fail(ACL_ERROR_RT_CONTEXT_NULL, "%s: rule 107002-1: this thread has no current context, expected aclrtSetDevice or aclrtSetCurrentContext",
-              api);
+  return Fail(ACL_ERROR_RT_CONTEXT_NULL,
+              "%s: rule 107002-1: this thread has no current context, expected aclrtSetDevice or aclrtSetCurrentContext", api);
 }
 
 aclError BadHandle(const char* api, const char* name, const void* handle, Kind kind) noexcept {
@@ -111,7 +111,8 @@ aclError aclInit(const char*) noexcept {
 aclError aclFinalize(void) noexcept {
   std::lock_guard lock(runtime.mutex);
   if (runtime.state == State::kFresh) return Fail(ACL_ERROR_UNINITIALIZE, "aclFinalize: not initialised, expected aclInit before it");
-  if (runtime.state == State::kFinalised) return Fail(ACL_ERROR_REPEAT_FINALIZE, "aclFinalize: already finalised, expected one aclFinalize");
+  if (runtime.state == State::kFinalised)
+    return Fail(ACL_ERROR_REPEAT_FINALIZE, "aclFinalize: already finalised, expected one aclFinalize");
   runtime.state = State::kFinalised;
   return ACL_SUCCESS;
 }
@@ -160,8 +161,9 @@ aclError aclrtCreateContext(aclrtContext* context, int32_t deviceId) noexcept {
 aclError aclrtDestroyContext(aclrtContext context) noexcept {
   if (context == nullptr) return Null("aclrtDestroyContext", "context");
   if (IsDefaultContext(context)) {
-    return Fail(ACL_ERROR_INVALID_PARAM, "aclrtDestroyContext: rule 100000-3: argument 'context' is a device's default one, expected one of "
-                                         "aclrtCreateContext");
+    return Fail(ACL_ERROR_INVALID_PARAM,
+                "aclrtDestroyContext: rule 100000-3: argument 'context' is a device's default one, expected one of "
+                "aclrtCreateContext");
   }
   auto* object = static_cast<Context*>(RetireHandle(context, Kind::kContext));
   if (object == nullptr) return BadHandle("aclrtDestroyContext", "context", context, Kind::kContext);

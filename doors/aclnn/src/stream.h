@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// An in-order queue. Work runs inline in the submitting call while the stream is idle, otherwise on the stream's own thread, which starts with
-// the first work that has to wait. Submitting to an idle stream allocates nothing and wakes no thread.
+// An in-order queue. Work runs inline in the submitting call while the stream is idle, otherwise on the stream's own thread, which starts
+// with the first work that has to wait. Submitting to an idle stream allocates nothing and wakes no thread.
 #ifndef ADDNORM_DOORS_ACLNN_STREAM_H_
 #define ADDNORM_DOORS_ACLNN_STREAM_H_
 
@@ -14,7 +14,8 @@
 
 namespace addnorm::aclnn {
 
-// A queue node, embedded in what is to be done. `run` may free it. What `run` returns, if not ACL_SUCCESS, is reported by the next Synchronize.
+// A queue node, embedded in what is to be done. `run` may free it. What `run` returns, if not ACL_SUCCESS, is reported by the next
+// Synchronize.
 struct Work {
   aclError (*run)(Work*) noexcept = nullptr;
   Work* next = nullptr;
@@ -32,7 +33,8 @@ class Stream {
   int32_t device() const { return device_; }
   // What the work returned if it ran inline, ACL_SUCCESS if it was queued.
   aclError Submit(Work* work) noexcept;
-  // Waits until the stream is idle; milliseconds < 0 = without limit. The first error since the last call, or ACL_ERROR_RT_STREAM_SYNC_TIMEOUT.
+  // Waits until the stream is idle; milliseconds < 0 = without limit. The first error since the last call, or
+  // ACL_ERROR_RT_STREAM_SYNC_TIMEOUT.
   aclError Synchronize(int32_t milliseconds) noexcept;
 
  private:

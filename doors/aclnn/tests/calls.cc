@@ -9,7 +9,10 @@ const OpInfo& InfoOf(Op op) {
        {"gradOut", "input", "mean", "rstd", "weightOptional", "biasOptional"},
        {"gradInputOut", "gradWeightOut", "gradBiasOut"},
        aclnnLayerNormBackward},
-      {"aclnnAddLayerNormGrad", {"dy", "x1", "x2", "rstd", "mean", "gamma", "dsumOptional"}, {"dxOut", "dgammaOut", "dbetaOut"}, aclnnAddLayerNormGrad},
+      {"aclnnAddLayerNormGrad",
+       {"dy", "x1", "x2", "rstd", "mean", "gamma", "dsumOptional"},
+       {"dxOut", "dgammaOut", "dbetaOut"},
+       aclnnAddLayerNormGrad},
       {"aclnnLayerNorm", {"input", "weightOptional", "biasOptional"}, {"out", "meanOutOptional", "rstdOutOptional"}, aclnnLayerNorm},
       {"aclnnAddLayerNorm", {"x1", "x2", "gamma", "beta", "biasOptional"}, {"yOut", "meanOut", "rstdOut", "xOut"}, aclnnAddLayerNorm},
       {"aclnnAddRmsNorm", {"x1", "x2", "gamma"}, {"yOut", "rstdOut", "xOut"}, aclnnAddRmsNorm},
@@ -28,17 +31,18 @@ aclnnStatus OpCall::Phase1(uint64_t* size_out, aclOpExecutor** executor_out) {
   const aclBoolArray* mask_handle = null_mask ? nullptr : wanted.handle;
   switch (op) {
     case Op::kLayerNormBackward:
-      return aclnnLayerNormBackwardGetWorkspaceSize(t("gradOut"), t("input"), shape, t("mean"), t("rstd"), t("weightOptional"), t("biasOptional"),
-                                                    mask_handle, t("gradInputOut"), t("gradWeightOut"), t("gradBiasOut"), size, executor);
+      return aclnnLayerNormBackwardGetWorkspaceSize(t("gradOut"), t("input"), shape, t("mean"), t("rstd"), t("weightOptional"),
+                                                    t("biasOptional"), mask_handle, t("gradInputOut"), t("gradWeightOut"), t("gradBiasOut"),
+                                                    size, executor);
     case Op::kAddLayerNormGrad:
-      return aclnnAddLayerNormGradGetWorkspaceSize(t("dy"), t("x1"), t("x2"), t("rstd"), t("mean"), t("gamma"), t("dsumOptional"), t("dxOut"),
-                                                   t("dgammaOut"), t("dbetaOut"), size, executor);
+      return aclnnAddLayerNormGradGetWorkspaceSize(t("dy"), t("x1"), t("x2"), t("rstd"), t("mean"), t("gamma"), t("dsumOptional"),
+                                                   t("dxOut"), t("dgammaOut"), t("dbetaOut"), size, executor);
     case Op::kLayerNorm:
       return aclnnLayerNormGetWorkspaceSize(t("input"), shape, t("weightOptional"), t("biasOptional"), eps, t("out"), t("meanOutOptional"),
                                             t("rstdOutOptional"), size, executor);
     case Op::kAddLayerNorm:
-      return aclnnAddLayerNormGetWorkspaceSize(t("x1"), t("x2"), t("gamma"), t("beta"), t("biasOptional"), eps, additional_output, t("yOut"),
-                                               t("meanOut"), t("rstdOut"), t("xOut"), size, executor);
+      return aclnnAddLayerNormGetWorkspaceSize(t("x1"), t("x2"), t("gamma"), t("beta"), t("biasOptional"), eps, additional_output,
+                                               t("yOut"), t("meanOut"), t("rstdOut"), t("xOut"), size, executor);
     case Op::kAddRmsNorm:
       return aclnnAddRmsNormGetWorkspaceSize(t("x1"), t("x2"), t("gamma"), eps, t("yOut"), t("rstdOut"), t("xOut"), size, executor);
     case Op::kRmsNorm:

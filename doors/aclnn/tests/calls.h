@@ -18,7 +18,8 @@
 namespace addnorm::aclnn_test {
 
 enum class Op { kLayerNormBackward, kAddLayerNormGrad, kLayerNorm, kAddLayerNorm, kAddRmsNorm, kRmsNorm };
-inline constexpr Op kAllOps[] = {Op::kLayerNormBackward, Op::kAddLayerNormGrad, Op::kLayerNorm, Op::kAddLayerNorm, Op::kAddRmsNorm, Op::kRmsNorm};
+inline constexpr Op kAllOps[] = {Op::kLayerNormBackward, Op::kAddLayerNormGrad, Op::kLayerNorm,
+                                 Op::kAddLayerNorm,      Op::kAddRmsNorm,       Op::kRmsNorm};
 
 struct OpInfo {
   const char* api;

@@ -34,7 +34,8 @@ inline TestTensor Dense(TestTensor& t, Dims shape) {
 // The memory of the tensor with its own elements set to zero.
 inline std::vector<std::byte> Outside(TestTensor& t) {
   std::vector<std::byte> bytes = *t.memory;
-  ForEachElement(t, [&](size_t, const std::byte* element) { std::memset(bytes.data() + (element - t.memory->data()), 0, BytesOf(t.type)); });
+  ForEachElement(t,
+                 [&](size_t, const std::byte* element) { std::memset(bytes.data() + (element - t.memory->data()), 0, BytesOf(t.type)); });
   return bytes;
 }
 

@@ -70,14 +70,16 @@ TEST_F(Executors, RefusalsLeaveTheExecutor) {
   std::vector<std::byte> workspace(size);
   const auto run = [&](void* w, uint64_t s, aclOpExecutor* e, aclrtStream stream) { return call.Phase2(w, s, e, stream); };
   Refused(run(workspace.data(), size, nullptr, nullptr), 161001, "aclnnLayerNormBackward: rule 161001-9: argument 'executor' is null");
-  Refused(run(nullptr, size, executor, nullptr), 161001, "rule 161001-10: argument 'workspace' is null, expected " + std::to_string(size) + " bytes");
+  Refused(run(nullptr, size, executor, nullptr), 161001,
+          "rule 161001-10: argument 'workspace' is null, expected " + std::to_string(size) + " bytes");
   Refused(run(nullptr, 0, executor, nullptr), 161001, "rule 161001-10");
   Refused(run(workspace.data(), size - 1, executor, nullptr), 161002,
           "rule 161002-30: argument 'workspaceSize' is " + std::to_string(size - 1) + ", expected at least " + std::to_string(size));
   Refused(run(call.tensors["input"].memory->data(), size, executor, nullptr), 161002,
           "rule 161002-31: argument 'workspace' is part of the memory of 'input'");
-  Refused(aclnnAddLayerNormGrad(workspace.data(), size, executor, nullptr), 161002,
-          "aclnnAddLayerNormGrad: rule 161002-32: argument 'executor' is one of aclnnLayerNormBackward, expected one of aclnnAddLayerNormGrad");
+  Refused(
+      aclnnAddLayerNormGrad(workspace.data(), size, executor, nullptr), 161002,
+      "aclnnAddLayerNormGrad: rule 161002-32: argument 'executor' is one of aclnnLayerNormBackward, expected one of aclnnAddLayerNormGrad");
   aclrtStream stream = nullptr;
   ASSERT_EQ(aclrtCreateStream(&stream), ACL_SUCCESS);
   ASSERT_EQ(aclrtDestroyStream(stream), ACL_SUCCESS);
@@ -145,10 +147,12 @@ TEST_F(Executors, NewAddresses) {
   const auto set = [&](size_t index, const char* name) {
     return aclSetTensorAddr(executor, index, call.tensors[name].Handle(), other.tensors[name].memory->data());
   };
-  const char* order[] = {"gradOut", "input", "mean", "rstd", "weightOptional", "biasOptional", "gradInputOut", "gradWeightOut", "gradBiasOut"};
+  const char* order[] = {"gradOut",      "input",        "mean",          "rstd",       "weightOptional",
+                         "biasOptional", "gradInputOut", "gradWeightOut", "gradBiasOut"};
   for (size_t i = 0; i < 6; ++i) EXPECT_EQ(set(i, order[i]), ACLNN_SUCCESS) << RecentText();
   for (size_t i = 0; i < 3; ++i) {
-    EXPECT_EQ(aclSetOutputTensorAddr(executor, i, call.tensors[order[6 + i]].Handle(), other.tensors[order[6 + i]].memory->data()), ACLNN_SUCCESS);
+    EXPECT_EQ(aclSetOutputTensorAddr(executor, i, call.tensors[order[6 + i]].Handle(), other.tensors[order[6 + i]].memory->data()),
+              ACLNN_SUCCESS);
   }
   std::vector<std::byte> workspace(size);
   ASSERT_EQ(call.Phase2(workspace.data(), size, executor, nullptr), ACLNN_SUCCESS) << RecentText();
@@ -158,16 +162,21 @@ TEST_F(Executors, NewAddresses) {
   EXPECT_EQ(address, other.tensors["gradOut"].memory->data()) << "the tensor has the new address too";
 
   Refused(set(9, "input"), 161002, "aclSetTensorAddr: rule 161002-1: argument 'index' is 9, expected less than 9");
-  Refused(set(0, "mean"), 161002, "rule 161002-2: argument 'tensor' is another view, expected the type, shape, strides and offset of 'gradOut'");
+  Refused(set(0, "mean"), 161002,
+          "rule 161002-2: argument 'tensor' is another view, expected the type, shape, strides and offset of 'gradOut'");
   Refused(aclSetInputTensorAddr(executor, 0, nullptr, workspace.data()), 161001, "argument 'tensor' is null");
   Refused(aclSetInputTensorAddr(executor, 0, call.tensors["gradOut"].Handle(), nullptr), 161001, "argument 'addr' is null");
   Refused(aclSetInputTensorAddr(nullptr, 0, call.tensors["gradOut"].Handle(), workspace.data()), 161001, "argument 'executor' is null");
   // On top of an input of another shape: refused when it comes to run, and harmless before.
-  ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["input"].memory->data()), ACLNN_SUCCESS);
-  Refused(call.Phase2(workspace.data(), size, executor, nullptr), 161002, "rule 161002-25: argument 'gradWeightOut' memory is shared with 'input'");
-  ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["weightOptional"].memory->data()), ACLNN_SUCCESS);
+  ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["input"].memory->data()),
+            ACLNN_SUCCESS);
+  Refused(call.Phase2(workspace.data(), size, executor, nullptr), 161002,
+          "rule 161002-25: argument 'gradWeightOut' memory is shared with 'input'");
+  ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["weightOptional"].memory->data()),
+            ACLNN_SUCCESS);
   Refused(call.Phase2(workspace.data(), size, executor, nullptr), 161002, "rule 161002-33: argument 'gradWeightOut' address is 0x");
-  ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["gradWeightOut"].memory->data()), ACLNN_SUCCESS);
+  ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["gradWeightOut"].memory->data()),
+            ACLNN_SUCCESS);
   EXPECT_EQ(call.Phase2(workspace.data(), size, executor, nullptr), ACLNN_SUCCESS) << RecentText();
   EXPECT_TRUE(Result(other) == want);
   EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);

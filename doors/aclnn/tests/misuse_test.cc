@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random programs over a pool of handles of all kinds and states: every call gives a status that the interface documents, and nothing crashes.
+// Random programs over a pool of handles of all kinds and states: every call gives a status that the interface documents, and nothing
+// crashes.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,8 +14,8 @@ namespace {
 
 constexpr int kSequences = 10000, kCallsPerSequence = 40;
 
-const std::vector<int> kDocumented{0,      100000, 100001, 100002, 100037, 107002, 107020, 161001, 161002,
-                                   200000, 200002, 361001, 561000, 561002, 561103};
+const std::vector<int> kDocumented{0,      100000, 100001, 100002, 100037, 107002, 107020, 161001,
+                                   161002, 200000, 200002, 361001, 561000, 561002, 561103};
 
 class Program {
  public:
@@ -88,11 +89,13 @@ class Program {
         break;
       }
       case 3:
-        Keep(aclCreateTensor(Below(5) == 0 ? nullptr : shape, Below(5) == 0 ? 40 : 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, Below(2), nullptr));
+        Keep(aclCreateTensor(Below(5) == 0 ? nullptr : shape, Below(5) == 0 ? 40 : 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr,
+                             Below(2), nullptr));
         break;
       default: {
-        aclTensor* tensor = aclCreateTensor(shape, rank, kTypes[Below(5)], Below(3) == 0 ? strides : nullptr, static_cast<int64_t>(Below(8)) - 2,
-                                            ACL_FORMAT_ND, &storage, 1, Below(6) == 0 ? nullptr : data_[Below(12)]);
+        aclTensor* tensor =
+            aclCreateTensor(shape, rank, kTypes[Below(5)], Below(3) == 0 ? strides : nullptr, static_cast<int64_t>(Below(8)) - 2,
+                            ACL_FORMAT_ND, &storage, 1, Below(6) == 0 ? nullptr : data_[Below(12)]);
         Keep(tensor);
         if (tensor != nullptr) tensors_.push_back(tensor);
       }
@@ -113,8 +116,8 @@ class Program {
       }
       status = call.Phase1(size_out == nullptr ? &size : size_out, &executor);
     } else if (Below(2) == 0) {
-      status = aclnnLayerNormBackwardGetWorkspaceSize(t(), t(), Any<aclIntArray>(), t(), t(), t(), t(), Any<aclBoolArray>(), t(), t(), t(), size_out,
-                                                      &executor);
+      status = aclnnLayerNormBackwardGetWorkspaceSize(t(), t(), Any<aclIntArray>(), t(), t(), t(), t(), Any<aclBoolArray>(), t(), t(), t(),
+                                                      size_out, &executor);
     } else {
       status = aclnnAddLayerNormGradGetWorkspaceSize(t(), t(), t(), t(), t(), t(), t(), t(), t(), t(), size_out, &executor);
     }
@@ -127,8 +130,8 @@ class Program {
   }
 
   void Phase2() {
-    constexpr aclnnStatus (*kPhase2[])(void*, uint64_t, aclOpExecutor*, aclrtStream) = {aclnnLayerNormBackward, aclnnAddLayerNormGrad, aclnnLayerNorm,
-                                                                                        aclnnAddLayerNorm,      aclnnAddRmsNorm,       aclnnRmsNorm};
+    constexpr aclnnStatus (*kPhase2[])(void*, uint64_t, aclOpExecutor*, aclrtStream) = {
+        aclnnLayerNormBackward, aclnnAddLayerNormGrad, aclnnLayerNorm, aclnnAddLayerNorm, aclnnAddRmsNorm, aclnnRmsNorm};
     // The operator is a guess, so that one executor meets several.
     aclOpExecutor* executor = AnyExecutor();
     const aclrtStream stream = AnyStream();
@@ -200,7 +203,8 @@ class Program {
         Note(aclrtCreateContext(&handle, static_cast<int32_t>(Below(9))));
         return Keep(handle);
       default:
-        Note(Below(2) == 0 ? aclrtSynchronizeStream(AnyStream()) : aclrtSynchronizeStreamWithTimeout(AnyStream(), static_cast<int32_t>(Below(3)) - 2));
+        Note(Below(2) == 0 ? aclrtSynchronizeStream(AnyStream())
+                           : aclrtSynchronizeStreamWithTimeout(AnyStream(), static_cast<int32_t>(Below(3)) - 2));
     }
   }
 

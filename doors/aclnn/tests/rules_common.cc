@@ -50,11 +50,12 @@ std::vector<RuleCase> CommonRules() {
     const char *input = InfoOf(op).inputs[0], *output = InfoOf(op).outputs[0];
     const char* sizes = SizesAreTiling(op) ? "561002-21" : "161002-21";
     r.push_back({op, sizes, input, "-3", "0 or more", Imaginary(input, {2, -3, 4, 5}), Nothing()});
-    r.push_back({op, sizes, input, "[2, 70368744177664, 4, 5]", "at most 2^46 elements", Imaginary(input, {2, int64_t{1} << 46, 4, 5}), Nothing()});
+    r.push_back(
+        {op, sizes, input, "[2, 70368744177664, 4, 5]", "at most 2^46 elements", Imaginary(input, {2, int64_t{1} << 46, 4, 5}), Nothing()});
     r.push_back({op, sizes, input, "[4611686018427387904, 4, 4, 5]", "at most 2^46 elements", Imaginary(input, {int64_t{1} << 62, 4, 4, 5}),
                  Strides(input, {0, 0, 0, 0})});
-    r.push_back({op, "161002-22", input, "-1", "0 or more",
-                 Both(Offset(input, 8, 200), Strides(input, {60, 20, 5, -1})), Both(Offset(input, 8, 200), Strides(input, {60, 20, 1, 4}))});
+    r.push_back({op, "161002-22", input, "-1", "0 or more", Both(Offset(input, 8, 200), Strides(input, {60, 20, 5, -1})),
+                 Both(Offset(input, 8, 200), Strides(input, {60, 20, 1, 4}))});
     r.push_back({op, "161002-22", output, "-1", "0 to 2^46", Offset(output, -1, 200), Offset(output, 1, 200)});
     r.push_back({op, "161002-23", input, "120 elements", "at most 119, its storage", Offset(input, 0, 119), Offset(input, 0, 120)});
     r.push_back({op, "161002-23", output, "122 elements", "at most 121, its storage", Offset(output, 2, 121), Offset(output, 2, 122)});
@@ -66,7 +67,8 @@ std::vector<RuleCase> CommonRules() {
     r.push_back({op, "161002-24", output, "[300, 100, 2, 3]", "an output that does not overlap itself", Strides(output, {300, 100, 2, 3}),
                  Strides(output, {300, 100, 7, 1})});
     const char* second_output = InfoOf(op).outputs[1];
-    r.push_back({op, "161002-25", output, "shared with", "memory of its own or exactly an input's", Share(output, input, 2), Share(output, input, 0)});
+    r.push_back({op, "161002-25", output, "shared with", "memory of its own or exactly an input's", Share(output, input, 2),
+                 Share(output, input, 0)});
     r.push_back({op, "161002-25", output, "shared with", "memory of its own or exactly an input's", Share(output, second_output, 0),
                  Share(output, input, 240)});
     if (HasEps(op)) {

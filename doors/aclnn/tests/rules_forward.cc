@@ -31,7 +31,8 @@ void OutPointers(std::vector<RuleCase>* r, Op op, const char* rule) {
 
 void LayerNormRules(std::vector<RuleCase>* r) {
   const Op op = Op::kLayerNorm;
-  for (const char* name : {"input", "out"}) r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Both(Null("meanOutOptional"), Null("rstdOutOptional"))});
+  for (const char* name : {"input", "out"})
+    r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Both(Null("meanOutOptional"), Null("rstdOutOptional"))});
   r->push_back({op, "161001-1", "normalizedShape", "null", kPointer, [](OpCall& c) { c.null_normalized_shape = true; }, Nothing()});
   OutPointers(r, op, "161001-2");
   for (const char* name : {"input", "weightOptional", "biasOptional", "out", "meanOutOptional", "rstdOutOptional"}) {
@@ -39,11 +40,14 @@ void LayerNormRules(std::vector<RuleCase>* r) {
   }
   r->push_back({op, "161002-2", "normalizedShape", "0", "1 to 8", Norm({}), Nothing()});
   r->push_back({op, "161002-3", "input", "4", "at least 5", Norm({1, 2, 3, 4, 5}),
-                Both(Norm({2, 3, 4, 5}), Both(Shapes({"weightOptional", "biasOptional"}, {2, 3, 4, 5}), Shapes({"meanOutOptional", "rstdOutOptional"}, {1, 1, 1, 1})))});
+                Both(Norm({2, 3, 4, 5}), Both(Shapes({"weightOptional", "biasOptional"}, {2, 3, 4, 5}),
+                                              Shapes({"meanOutOptional", "rstdOutOptional"}, {1, 1, 1, 1})))});
   r->push_back({op, "161002-4", "normalizedShape[1]", "6", "input.shape[3] = 5", Norm({4, 6}), Nothing()});
   r->push_back({op, "161002-4", "normalizedShape[0]", "5", "input.shape[2] = 4", Norm({5, 4}), Nothing()});
-  r->push_back({op, "161002-5", "weightOptional", "[20]", "[4, 5], the value of 'normalizedShape'", Shape("weightOptional", {20}), Null("weightOptional")});
-  r->push_back({op, "161002-6", "biasOptional", "[5]", "[4, 5], the value of 'normalizedShape'", Shape("biasOptional", {5}), Null("biasOptional")});
+  r->push_back({op, "161002-5", "weightOptional", "[20]", "[4, 5], the value of 'normalizedShape'", Shape("weightOptional", {20}),
+                Null("weightOptional")});
+  r->push_back(
+      {op, "161002-6", "biasOptional", "[5]", "[4, 5], the value of 'normalizedShape'", Shape("biasOptional", {5}), Null("biasOptional")});
   r->push_back({op, "161002-7", "out", "[6, 20]", "[2, 3, 4, 5], the shape of 'input'", Shape("out", {6, 20}), Nothing()});
   for (const char* name : {"meanOutOptional", "rstdOutOptional"}) {
     r->push_back({op, "161002-8", name, "[2, 3]", "[2, 3, 1, 1], the rows of 'input'", Shape(name, {2, 3}), Shape(name, {0})});
@@ -51,15 +55,16 @@ void LayerNormRules(std::vector<RuleCase>* r) {
   r->push_back({op, "161002-9", "input", "9", "0 to 8", Shapes({"input", "out"}, kNine),
                 Both(Shapes({"input", "out"}, kEight), Shapes({"meanOutOptional", "rstdOutOptional"}, {1, 1, 1, 1, 2, 3, 1, 1}))});
   r->push_back({op, "161002-9", "normalizedShape", "9", "at most 8", Norm(kNine), Nothing()});
-  r->push_back({op, "161002-10", "weightOptional", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of input", Types({"weightOptional", "biasOptional"}, ACL_BF16),
-                Types({"weightOptional", "biasOptional"}, ACL_FLOAT)});
+  r->push_back({op, "161002-10", "weightOptional", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of input",
+                Types({"weightOptional", "biasOptional"}, ACL_BF16), Types({"weightOptional", "biasOptional"}, ACL_FLOAT)});
   r->push_back({op, "161002-10", "biasOptional", "FLOAT", "FLOAT16, the dtype of weightOptional", Type("biasOptional", ACL_FLOAT),
                 Both(Null("weightOptional"), Type("biasOptional", ACL_FLOAT))});
 }
 
 void AddLayerNormRules(std::vector<RuleCase>* r) {
   const Op op = Op::kAddLayerNorm;
-  for (const char* name : {"x1", "x2", "gamma", "beta"}) r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Null("biasOptional")});
+  for (const char* name : {"x1", "x2", "gamma", "beta"})
+    r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Null("biasOptional")});
   for (const char* name : {"yOut", "meanOut", "rstdOut", "xOut"}) {
     r->push_back({op, "161001-2", name, "null", kPointer, Both(Null(name), [](OpCall& c) { c.additional_output = false; }),
                   [](OpCall& c) { c.additional_output = false; }});
@@ -68,13 +73,17 @@ void AddLayerNormRules(std::vector<RuleCase>* r) {
   for (const char* name : {"x1", "x2"}) r->push_back({op, "161002-1", name, "INT32", kFloats, Type(name, ACL_INT32), Nothing()});
   r->push_back({op, "161002-2", "x2", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of x1", Type("x2", ACL_BF16),
                 Both(Type("x2", ACL_FLOAT), Types({"gamma", "beta", "biasOptional", "yOut", "xOut"}, ACL_FLOAT))});
-  r->push_back({op, "161002-3", "gamma", "BFLOAT16", "FLOAT16 or FLOAT", Types({"gamma", "beta"}, ACL_BF16), Types({"gamma", "beta"}, ACL_FLOAT)});
+  r->push_back(
+      {op, "161002-3", "gamma", "BFLOAT16", "FLOAT16 or FLOAT", Types({"gamma", "beta"}, ACL_BF16), Types({"gamma", "beta"}, ACL_FLOAT)});
   r->push_back({op, "161002-3", "beta", "FLOAT", "FLOAT16, the dtype of gamma", Type("beta", ACL_FLOAT), Nothing()});
   r->push_back({op, "161002-4", "biasOptional", "FLOAT", "FLOAT16, the dtype of the sum", Type("biasOptional", ACL_FLOAT), Nothing()});
-  for (const char* name : {"yOut", "xOut"}) r->push_back({op, "161002-5", name, "FLOAT", "FLOAT16, the dtype of the sum", Type(name, ACL_FLOAT), Nothing()});
-  for (const char* name : {"meanOut", "rstdOut"}) r->push_back({op, "161002-6", name, "FLOAT16", "FLOAT", Type(name, ACL_FLOAT16), Nothing()});
-  r->push_back({op, "561002-1", "x1", "9", "1 to 8", Shapes({"x1", "x2", "yOut", "xOut", "biasOptional"}, kNine),
-                Both(Shapes({"x1", "x2", "yOut", "xOut", "biasOptional"}, kEight), Shapes({"meanOut", "rstdOut"}, {1, 1, 1, 1, 2, 3, 1, 1}))});
+  for (const char* name : {"yOut", "xOut"})
+    r->push_back({op, "161002-5", name, "FLOAT", "FLOAT16, the dtype of the sum", Type(name, ACL_FLOAT), Nothing()});
+  for (const char* name : {"meanOut", "rstdOut"})
+    r->push_back({op, "161002-6", name, "FLOAT16", "FLOAT", Type(name, ACL_FLOAT16), Nothing()});
+  r->push_back(
+      {op, "561002-1", "x1", "9", "1 to 8", Shapes({"x1", "x2", "yOut", "xOut", "biasOptional"}, kNine),
+       Both(Shapes({"x1", "x2", "yOut", "xOut", "biasOptional"}, kEight), Shapes({"meanOut", "rstdOut"}, {1, 1, 1, 1, 2, 3, 1, 1}))});
   for (const char* name : {"x2", "yOut", "xOut"}) {
     r->push_back({op, "561002-2", name, "[2, 3, 5, 4]", "[2, 3, 4, 5], the shape of 'x1'", Shape(name, {2, 3, 5, 4}), Nothing()});
   }
@@ -82,21 +91,25 @@ void AddLayerNormRules(std::vector<RuleCase>* r) {
   r->push_back({op, "561002-3", "gamma", "5", "at most 4, the rank of 'x1'", Shapes({"gamma", "beta"}, {1, 2, 3, 4, 5}),
                 Both(Shapes({"gamma", "beta"}, {2, 3, 4, 5}), Shapes({"meanOut", "rstdOut"}, {1, 1, 1, 1}))});
   r->push_back({op, "561002-4", "beta", "[5, 4]", "[4, 5], the last dimensions of 'x1'", Shape("beta", {5, 4}), Nothing()});
-  r->push_back({op, "561002-5", "biasOptional", "[5]", "[2, 3, 4, 5], the shape of 'x1'", Shape("biasOptional", {5}), Shape("biasOptional", {4, 5})});
+  r->push_back({op, "561002-5", "biasOptional", "[5]", "[2, 3, 4, 5], the shape of 'x1'", Shape("biasOptional", {5}),
+                Shape("biasOptional", {4, 5})});
   for (const char* name : {"meanOut", "rstdOut"}) {
-    r->push_back({op, "561002-6", name, "[3, 2, 1, 1]", "[2, 3, 1, 1], the rows of 'x1'", Shape(name, {3, 2, 1, 1}), Shapes({"meanOut", "rstdOut"}, {2, 3})});
+    r->push_back({op, "561002-6", name, "[3, 2, 1, 1]", "[2, 3, 1, 1], the rows of 'x1'", Shape(name, {3, 2, 1, 1}),
+                  Shapes({"meanOut", "rstdOut"}, {2, 3})});
   }
   r->push_back({op, "561002-7", "rstdOut", "[2, 3]", "[2, 3, 1, 1], the shape of 'meanOut'", Shape("rstdOut", {2, 3}), Nothing()});
 }
 
 void RmsNormRules(std::vector<RuleCase>* r) {
   Op op = Op::kAddRmsNorm;
-  for (const char* name : {"x1", "x2", "gamma", "yOut"}) r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Null("rstdOut")});
+  for (const char* name : {"x1", "x2", "gamma", "yOut"})
+    r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Null("rstdOut")});
   r->push_back({op, "161001-2", "xOut", "null", kPointer, Null("xOut"), Both(Null("xOut"), Null("rstdOut"))});
   OutPointers(r, op, "161001-3");
   r->push_back({op, "161002-1", "x1", "BOOL", kFloats, Type("x1", ACL_BOOL), Nothing()});
   for (const char* name : {"x2", "gamma", "yOut", "xOut"}) {
-    r->push_back({op, "161002-2", name, "FLOAT", "FLOAT16, the dtype of x1", Type(name, ACL_FLOAT), Types({"x1", "x2", "gamma", "yOut", "xOut"}, ACL_FLOAT)});
+    r->push_back({op, "161002-2", name, "FLOAT", "FLOAT16, the dtype of x1", Type(name, ACL_FLOAT),
+                  Types({"x1", "x2", "gamma", "yOut", "xOut"}, ACL_FLOAT)});
   }
   r->push_back({op, "161002-3", "rstdOut", "FLOAT16", "FLOAT", Type("rstdOut", ACL_FLOAT16), Nothing()});
   r->push_back({op, "161002-5", "x1", "9", "1 to 8", Shapes({"x1", "x2", "yOut", "xOut"}, kNine),
@@ -113,11 +126,13 @@ void RmsNormRules(std::vector<RuleCase>* r) {
   r->push_back({op, "161002-1", "x", "INT32", kFloats, Type("x", ACL_INT32), Nothing()});
   r->push_back({op, "161002-2", "yOut", "FLOAT", "FLOAT16, the dtype of x", Type("yOut", ACL_FLOAT), Nothing()});
   r->push_back({op, "161002-3", "rstdOut", "BFLOAT16", "FLOAT", Type("rstdOut", ACL_BF16), Nothing()});
-  r->push_back({op, "161002-4", "gamma", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of x", Type("gamma", ACL_BF16), Type("gamma", ACL_FLOAT)});
+  r->push_back(
+      {op, "161002-4", "gamma", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of x", Type("gamma", ACL_BF16), Type("gamma", ACL_FLOAT)});
   r->push_back({op, "561002-5", "x", "0", "1 to 8", Shape("x", {}), Nothing()});
   r->push_back({op, "561002-6", "yOut", "[2, 3, 4]", "[2, 3, 4, 5], the shape of 'x'", Shape("yOut", {2, 3, 4}), Nothing()});
   r->push_back({op, "561002-7", "gamma", "[2, 3]", "[4, 5], the last dimensions of the input", Shape("gamma", {2, 3}), Nothing()});
-  r->push_back({op, "561002-8", "rstdOut", "[2, 3, 4]", "[2, 3, 1, 1]", Shape("rstdOut", {2, 3, 4}), Both(Shape("rstdOut", {2, 3, 4, 1}), Shape("gamma", {5}))});
+  r->push_back({op, "561002-8", "rstdOut", "[2, 3, 4]", "[2, 3, 1, 1]", Shape("rstdOut", {2, 3, 4}),
+                Both(Shape("rstdOut", {2, 3, 4, 1}), Shape("gamma", {5}))});
 }
 
 }  // namespace

@@ -100,14 +100,16 @@ TEST_F(Rules, ArrayHandles) {
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;
     return aclnnLayerNormBackwardGetWorkspaceSize(
-        call.Handle("gradOut"), call.Handle("input"), static_cast<const aclIntArray*>(normalized_shape), call.Handle("mean"), call.Handle("rstd"),
-        nullptr, nullptr, static_cast<const aclBoolArray*>(wanted), call.Handle("gradInputOut"), call.Handle("gradWeightOut"),
-        call.Handle("gradBiasOut"), &size, &executor);
+        call.Handle("gradOut"), call.Handle("input"), static_cast<const aclIntArray*>(normalized_shape), call.Handle("mean"),
+        call.Handle("rstd"), nullptr, nullptr, static_cast<const aclBoolArray*>(wanted), call.Handle("gradInputOut"),
+        call.Handle("gradWeightOut"), call.Handle("gradBiasOut"), &size, &executor);
   };
   EXPECT_EQ(phase1(mask.handle, mask.handle), ACLNN_ERR_PARAM_INVALID);
-  EXPECT_NE(RecentText().find("rule 161002-20: argument 'normalizedShape' is a live aclBoolArray, expected a live aclIntArray"), std::string::npos);
+  EXPECT_NE(RecentText().find("rule 161002-20: argument 'normalizedShape' is a live aclBoolArray, expected a live aclIntArray"),
+            std::string::npos);
   EXPECT_EQ(phase1(shape.handle, shape.handle), ACLNN_ERR_PARAM_INVALID);
-  EXPECT_NE(RecentText().find("rule 161002-20: argument 'outputMask' is a live aclIntArray, expected a live aclBoolArray"), std::string::npos);
+  EXPECT_NE(RecentText().find("rule 161002-20: argument 'outputMask' is a live aclIntArray, expected a live aclBoolArray"),
+            std::string::npos);
 }
 
 // Rule 28: a creation that failed makes a null pointer, which must not pass for "no weight".
@@ -118,7 +120,8 @@ TEST_F(Rules, FailedCreation) {
     OpCall call = BaseCall(op);
     call.tensors.erase(optional);
     EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
-    ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, std::string(InfoOf(op).api) + ": rule 161002-28: argument", {"null after a creation that failed"});
+    ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, std::string(InfoOf(op).api) + ": rule 161002-28: argument",
+                  {"null after a creation that failed"});
     EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << "told once";
     EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
     EXPECT_NE(RecentText(), "");

@@ -36,7 +36,8 @@ TEST(Runtime, Devices) {
   const char* wanted = std::getenv("ADDNORM_ACL_DEVICES");
   EXPECT_EQ(count, wanted == nullptr ? 8u : static_cast<uint32_t>(std::atoi(wanted)));
   const auto last = static_cast<int32_t>(count) - 1;
-  Refused(aclrtSetDevice(last + 1), ACL_ERROR_INVALID_DEVICE, "argument 'deviceId' is " + std::to_string(last + 1) + ", expected 0 to " + std::to_string(last));
+  Refused(aclrtSetDevice(last + 1), ACL_ERROR_INVALID_DEVICE,
+          "argument 'deviceId' is " + std::to_string(last + 1) + ", expected 0 to " + std::to_string(last));
   Refused(aclrtSetDevice(-1), ACL_ERROR_INVALID_DEVICE, "argument 'deviceId' is -1");
   Refused(aclrtResetDevice(64), ACL_ERROR_INVALID_DEVICE, "aclrtResetDevice");
   Refused(aclrtGetDeviceCount(nullptr), ACL_ERROR_INVALID_PARAM, "argument 'count' is null");
@@ -113,7 +114,8 @@ TEST(Runtime, Memory) {
   EXPECT_EQ(aclrtMemset(device, 100, 7, 50), ACL_SUCCESS);
   EXPECT_EQ(static_cast<char*>(device)[49], 7);
   EXPECT_EQ(static_cast<char*>(device)[50], 5);
-  Refused(aclrtMemcpy(device, 99, host, 100, ACL_MEMCPY_HOST_TO_DEVICE), ACL_ERROR_INVALID_PARAM, "argument 'count' is 100, expected at most 99");
+  Refused(aclrtMemcpy(device, 99, host, 100, ACL_MEMCPY_HOST_TO_DEVICE), ACL_ERROR_INVALID_PARAM,
+          "argument 'count' is 100, expected at most 99");
   Refused(aclrtMemcpy(device, 100, nullptr, 1, ACL_MEMCPY_HOST_TO_DEVICE), ACL_ERROR_INVALID_PARAM, "argument 'src' is null");
   Refused(aclrtMemcpy(nullptr, 100, host, 1, ACL_MEMCPY_HOST_TO_DEVICE), ACL_ERROR_INVALID_PARAM, "argument 'dst' is null");
   Refused(aclrtMemcpy(device, 100, host, 1, static_cast<aclrtMemcpyKind>(7)), ACL_ERROR_INVALID_PARAM, "argument 'kind' is 7");
@@ -215,7 +217,8 @@ TEST(Runtime, ArraysAndLists) {
   uint64_t size = 0;
   EXPECT_EQ(aclGetFloatArraySize(floats, &size), ACLNN_SUCCESS);
   EXPECT_EQ(size, 3u);
-  Refused(aclGetIntArraySize(reinterpret_cast<aclIntArray*>(floats), &size), 161002, "is a live aclFloatArray, expected a live aclIntArray");
+  Refused(aclGetIntArraySize(reinterpret_cast<aclIntArray*>(floats), &size), 161002,
+          "is a live aclFloatArray, expected a live aclIntArray");
   Refused(aclDestroyBoolArray(reinterpret_cast<aclBoolArray*>(floats)), 161002, "is a live aclFloatArray, expected a live aclBoolArray");
   EXPECT_EQ(aclDestroyFloatArray(floats), ACLNN_SUCCESS);
   Refused(aclDestroyFloatArray(floats), 161002, "a destroyed or foreign handle");

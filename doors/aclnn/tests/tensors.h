@@ -47,10 +47,10 @@ struct TestTensor {
   Dims shape, strides;
   int64_t offset = 0;
   aclFormat format = ACL_FORMAT_ND;
-  Dims storage;           // sizes told to aclCreateTensor
-  bool null = false;      // the handle is null
-  bool no_data = false;   // the address is null
-  size_t misalign = 0;    // bytes
+  Dims storage;          // sizes told to aclCreateTensor
+  bool null = false;     // the handle is null
+  bool no_data = false;  // the address is null
+  size_t misalign = 0;   // bytes
   std::shared_ptr<std::vector<std::byte>> memory;
   size_t memory_begin = 0;  // bytes from the start of `memory`
 
@@ -87,7 +87,8 @@ struct TestTensor {
   aclTensor* Handle() {
     if (null) return nullptr;
     if (handle_ == nullptr) {
-      handle_ = aclCreateTensor(shape.data(), shape.size(), type, strides.data(), offset, format, storage.data(), storage.size(), Address());
+      handle_ =
+          aclCreateTensor(shape.data(), shape.size(), type, strides.data(), offset, format, storage.data(), storage.size(), Address());
     }
     return handle_;
   }
@@ -97,7 +98,10 @@ struct TestTensor {
   }
   TensorView View() {
     if (null) return {};
-    return {Address() + offset * static_cast<int64_t>(BytesOf(type)), CoreType(type), {shape.data(), shape.size()}, {strides.data(), strides.size()}};
+    return {Address() + offset * static_cast<int64_t>(BytesOf(type)),
+            CoreType(type),
+            {shape.data(), shape.size()},
+            {strides.data(), strides.size()}};
   }
 
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many threads: distinct streams, handles handed from thread to thread, one executor or one handle fought over. Meant for ThreadSanitizer too.
+// Many threads: distinct streams, handles handed from thread to thread, one executor or one handle fought over. Meant for ThreadSanitizer
+// too.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -146,7 +147,8 @@ TEST(Threads, EachHandleDiesOnce) {
 // Tensors of one thread, executors planned in a second and run in a third.
 TEST(Threads, HandedOver) {
   for (int round = 0; round < 20; ++round) {
-    OpCall call = RandomCall(Op::kAddLayerNormGrad, static_cast<uint64_t>(round)), once = RandomCall(Op::kAddLayerNormGrad, static_cast<uint64_t>(round));
+    OpCall call = RandomCall(Op::kAddLayerNormGrad, static_cast<uint64_t>(round)),
+           once = RandomCall(Op::kAddLayerNormGrad, static_cast<uint64_t>(round));
     for (auto& [name, tensor] : call.tensors) tensor.Handle();
     uint64_t size = 0;
     aclOpExecutor* executor = nullptr;

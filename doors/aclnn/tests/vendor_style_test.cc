@@ -40,7 +40,8 @@ int Start(int32_t deviceId, aclrtStream* stream) {
 }
 
 template <typename T>
-int MakeTensor(const std::vector<T>& hostData, const std::vector<int64_t>& shape, void** deviceAddr, aclDataType dataType, aclTensor** tensor) {
+int MakeTensor(const std::vector<T>& hostData, const std::vector<int64_t>& shape, void** deviceAddr, aclDataType dataType,
+               aclTensor** tensor) {
   auto size = static_cast<size_t>(CountOf(shape)) * sizeof(T);
   auto ret = aclrtMalloc(deviceAddr, size, ACL_MEM_MALLOC_HUGE_FIRST);
   CHECK_RET(ret == ACL_SUCCESS, LOG_PRINT("aclrtMalloc failed. ERROR: %d\n", ret); return ret);
@@ -48,14 +49,16 @@ int MakeTensor(const std::vector<T>& hostData, const std::vector<int64_t>& shape
   CHECK_RET(ret == ACL_SUCCESS, LOG_PRINT("aclrtMemcpy failed. ERROR: %d\n", ret); return ret);
   std::vector<int64_t> strides(shape.size(), 1);
   for (int64_t i = static_cast<int64_t>(shape.size()) - 2; i >= 0; i--) strides[i] = shape[i + 1] * strides[i + 1];
-  *tensor = aclCreateTensor(shape.data(), shape.size(), dataType, strides.data(), 0, aclFormat::ACL_FORMAT_ND, shape.data(), shape.size(), *deviceAddr);
+  *tensor = aclCreateTensor(shape.data(), shape.size(), dataType, strides.data(), 0, aclFormat::ACL_FORMAT_ND, shape.data(), shape.size(),
+                            *deviceAddr);
   return 0;
 }
 
 template <typename T>
 std::vector<T> ToHost(void* deviceAddr, int64_t count) {
   std::vector<T> host(static_cast<size_t>(count));
-  auto ret = aclrtMemcpy(host.data(), host.size() * sizeof(host[0]), deviceAddr, static_cast<size_t>(count) * sizeof(host[0]), ACL_MEMCPY_DEVICE_TO_HOST);
+  auto ret = aclrtMemcpy(host.data(), host.size() * sizeof(host[0]), deviceAddr, static_cast<size_t>(count) * sizeof(host[0]),
+                         ACL_MEMCPY_DEVICE_TO_HOST);
   CHECK_RET(ret == ACL_SUCCESS, LOG_PRINT("copy result from device to host failed. ERROR: %d\n", ret));
   return host;
 }
@@ -71,11 +74,13 @@ int CheckNear(const char* name, const std::vector<float>& got, const std::vector
 
 int LayerNormBackward(aclrtStream stream) {
   std::vector<int64_t> xShape = {1, 2, 4}, meanShape = {1, 2, 1}, normShape = {4};
-  std::vector<float> dy = {1, 2, 3, 4, 4, 3, 2, 1}, x = {0, 1, 2, 3, 1, 1, 1, 5}, mean = {1.5f, 2}, rstd = {0.5f, 0.25f}, gamma = {1, 2, 1, 0.5f};
+  std::vector<float> dy = {1, 2, 3, 4, 4, 3, 2, 1}, x = {0, 1, 2, 3, 1, 1, 1, 5}, mean = {1.5f, 2}, rstd = {0.5f, 0.25f},
+                     gamma = {1, 2, 1, 0.5f};
   std::vector<float> dx(8, -1), dgamma(4, -1), dbeta(4, -1);
-  void *dyAddr = nullptr, *xAddr = nullptr, *meanAddr = nullptr, *rstdAddr = nullptr, *gammaAddr = nullptr, *dxAddr = nullptr, *dgammaAddr = nullptr,
-       *dbetaAddr = nullptr;
-  aclTensor *dyT = nullptr, *xT = nullptr, *meanT = nullptr, *rstdT = nullptr, *gammaT = nullptr, *dxT = nullptr, *dgammaT = nullptr, *dbetaT = nullptr;
+  void *dyAddr = nullptr, *xAddr = nullptr, *meanAddr = nullptr, *rstdAddr = nullptr, *gammaAddr = nullptr, *dxAddr = nullptr,
+       *dgammaAddr = nullptr, *dbetaAddr = nullptr;
+  aclTensor *dyT = nullptr, *xT = nullptr, *meanT = nullptr, *rstdT = nullptr, *gammaT = nullptr, *dxT = nullptr, *dgammaT = nullptr,
+            *dbetaT = nullptr;
   auto ret = MakeTensor(dy, xShape, &dyAddr, aclDataType::ACL_FLOAT, &dyT);
   CHECK_RET(ret == ACL_SUCCESS, return ret);
   ret = MakeTensor(x, xShape, &xAddr, aclDataType::ACL_FLOAT, &xT);
@@ -98,8 +103,10 @@ int LayerNormBackward(aclrtStream stream) {
 
   uint64_t workspaceSize = 0;
   aclOpExecutor* executor;
-  ret = aclnnLayerNormBackwardGetWorkspaceSize(dyT, xT, norm, meanT, rstdT, gammaT, nullptr, mask, dxT, dgammaT, dbetaT, &workspaceSize, &executor);
-  CHECK_RET(ret == ACL_SUCCESS, LOG_PRINT("aclnnLayerNormBackwardGetWorkspaceSize failed. ERROR: %d\n%s", ret, aclGetRecentErrMsg()); return ret);
+  ret = aclnnLayerNormBackwardGetWorkspaceSize(dyT, xT, norm, meanT, rstdT, gammaT, nullptr, mask, dxT, dgammaT, dbetaT, &workspaceSize,
+                                               &executor);
+  CHECK_RET(ret == ACL_SUCCESS, LOG_PRINT("aclnnLayerNormBackwardGetWorkspaceSize failed. ERROR: %d\n%s", ret, aclGetRecentErrMsg());
+            return ret);
   void* workspaceAddr = nullptr;
   if (workspaceSize > 0) {
     ret = aclrtMalloc(&workspaceAddr, workspaceSize, ACL_MEM_MALLOC_HUGE_FIRST);
@@ -147,8 +154,8 @@ int DenormalData(aclrtStream stream) {
   }
   uint64_t workspaceSize = 0;
   aclOpExecutor* executor;
-  auto ret = aclnnAddLayerNormGradGetWorkspaceSize(tensor[0], tensor[1], tensor[2], tensor[3], tensor[4], tensor[5], nullptr, tensor[6], tensor[7],
-                                                   tensor[8], &workspaceSize, &executor);
+  auto ret = aclnnAddLayerNormGradGetWorkspaceSize(tensor[0], tensor[1], tensor[2], tensor[3], tensor[4], tensor[5], nullptr, tensor[6],
+                                                   tensor[7], tensor[8], &workspaceSize, &executor);
   CHECK_RET(ret == OK, LOG_PRINT("aclnnAddLayerNormGradGetWorkspaceSize failed. ERROR: %d\n", ret); return ret);
   void* workspaceAddr = nullptr;
   if (workspaceSize > 0) {

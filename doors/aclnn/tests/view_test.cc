@@ -111,7 +111,9 @@ TEST_F(Views, GatherAndScatter) {
   for (std::byte& b : memory) b = static_cast<std::byte>(random_());
   for (int i = 0; i < 3000; ++i) {
     View v = Random(memory.data() + Below(7), 5, 4, 40);
-    if (i % 10 == 0) v.rank = 2, v.shape[0] = static_cast<int64_t>(Below(150)), v.shape[1] = static_cast<int64_t>(Below(90)), v.strides[0] = 1, v.strides[1] = 150;
+    if (i % 10 == 0)
+      v.rank = 2, v.shape[0] = static_cast<int64_t>(Below(150)), v.shape[1] = static_cast<int64_t>(Below(90)), v.strides[0] = 1,
+      v.strides[1] = 150;
     if (Extent(v) * v.element_bytes + 7 > static_cast<int64_t>(memory.size())) continue;
     const auto elements = Elements(v);
     const auto bytes = static_cast<size_t>(v.element_bytes);

@@ -97,8 +97,8 @@ typedef enum {
 /* Bytes of one element; 0 for types of less than a byte, strings and values outside the enumeration. */
 ACL_FUNC_VISIBILITY size_t aclDataTypeSize(aclDataType dataType) ADDNORM_ACL_NOEXCEPT;
 
-/* Half precision without infinities, as the hardware has it. To float: exponent 31 is an ordinary exponent (0x7C00 = 65536, 0x7E00 = 98304).
- * To half: rounded to nearest even; what is too large, infinite or NaN becomes 65504 with the sign of the value. */
+/* Half precision without infinities, as the hardware has it. To float: exponent 31 is an ordinary exponent (0x7C00 = 65536, 0x7E00 =
+ * 98304). To half: rounded to nearest even; what is too large, infinite or NaN becomes 65504 with the sign of the value. */
 ACL_FUNC_VISIBILITY float aclFloat16ToFloat(aclFloat16 value) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclFloat16 aclFloatToFloat16(float value) ADDNORM_ACL_NOEXCEPT;
 

@@ -62,8 +62,10 @@ ACL_FUNC_VISIBILITY aclError aclrtFree(void* devPtr) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclError aclrtMallocHost(void** hostPtr, size_t size) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclError aclrtFreeHost(void* hostPtr) ADDNORM_ACL_NOEXCEPT;
 
-/* destMax / maxCount: bytes that the destination holds; more than that is refused. Copies do not wait for streams, the Async ones run on one. */
-ACL_FUNC_VISIBILITY aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind) ADDNORM_ACL_NOEXCEPT;
+/* destMax / maxCount: bytes that the destination holds; more than that is refused. Copies do not wait for streams, the Async ones run on
+ * one. */
+ACL_FUNC_VISIBILITY aclError aclrtMemcpy(void* dst, size_t destMax, const void* src, size_t count,
+                                         aclrtMemcpyKind kind) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclError aclrtMemcpyAsync(void* dst, size_t destMax, const void* src, size_t count, aclrtMemcpyKind kind,
                                               aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclError aclrtMemset(void* devPtr, size_t maxCount, int32_t value, size_t count) ADDNORM_ACL_NOEXCEPT;

@@ -59,7 +59,8 @@ ACL_FUNC_VISIBILITY aclnnStatus aclDestroyTensorList(const aclTensorList* array)
 
 /* The three that return arrays allocate them with C++ new[]; the caller frees them with delete[]. */
 ACL_FUNC_VISIBILITY aclnnStatus aclGetViewShape(const aclTensor* tensor, int64_t** viewDims, uint64_t* viewDimsNum) ADDNORM_ACL_NOEXCEPT;
-ACL_FUNC_VISIBILITY aclnnStatus aclGetViewStrides(const aclTensor* tensor, int64_t** stridesValue, uint64_t* stridesNum) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclGetViewStrides(const aclTensor* tensor, int64_t** stridesValue,
+                                                  uint64_t* stridesNum) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclGetStorageShape(const aclTensor* tensor, int64_t** storageDims,
                                                    uint64_t* storageDimsNum) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclGetViewOffset(const aclTensor* tensor, int64_t* offset) ADDNORM_ACL_NOEXCEPT;
@@ -78,8 +79,10 @@ ACL_FUNC_VISIBILITY aclnnStatus aclSetAclOpExecutorRepeatable(aclOpExecutor* exe
 ACL_FUNC_VISIBILITY aclnnStatus aclDestroyAclOpExecutor(aclOpExecutor* executor) ADDNORM_ACL_NOEXCEPT;
 /* New storage addresses for the next runs. index counts the operator's inputs (outputs) in the order of its parameters without those that
  * were null; aclSetTensorAddr counts inputs, then outputs. tensor must describe the same view as the one it replaces. */
-ACL_FUNC_VISIBILITY aclnnStatus aclSetInputTensorAddr(aclOpExecutor* executor, size_t index, aclTensor* tensor, void* addr) ADDNORM_ACL_NOEXCEPT;
-ACL_FUNC_VISIBILITY aclnnStatus aclSetOutputTensorAddr(aclOpExecutor* executor, size_t index, aclTensor* tensor, void* addr) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclSetInputTensorAddr(aclOpExecutor* executor, size_t index, aclTensor* tensor,
+                                                      void* addr) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclSetOutputTensorAddr(aclOpExecutor* executor, size_t index, aclTensor* tensor,
+                                                       void* addr) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclSetTensorAddr(aclOpExecutor* executor, size_t index, aclTensor* tensor, void* addr) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus

@@ -17,12 +17,13 @@
 extern "C" {
 #endif
 
-ACL_FUNC_VISIBILITY aclnnStatus aclnnAddLayerNormGetWorkspaceSize(
-    const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma, const aclTensor* beta, const aclTensor* biasOptional, double epsilon,
-    bool additionalOutput, const aclTensor* yOut, const aclTensor* meanOut, const aclTensor* rstdOut, const aclTensor* xOut,
-    uint64_t* workspaceSize, aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclnnAddLayerNormGetWorkspaceSize(const aclTensor* x1, const aclTensor* x2, const aclTensor* gamma,
+                                                                  const aclTensor* beta, const aclTensor* biasOptional, double epsilon,
+                                                                  bool additionalOutput, const aclTensor* yOut, const aclTensor* meanOut,
+                                                                  const aclTensor* rstdOut, const aclTensor* xOut, uint64_t* workspaceSize,
+                                                                  aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclnnAddLayerNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-    aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+                                                  aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus
 }

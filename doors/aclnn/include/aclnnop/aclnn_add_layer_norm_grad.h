@@ -20,12 +20,14 @@
 extern "C" {
 #endif
 
-ACL_FUNC_VISIBILITY aclnnStatus aclnnAddLayerNormGradGetWorkspaceSize(
-    const aclTensor* dy, const aclTensor* x1, const aclTensor* x2, const aclTensor* rstd, const aclTensor* mean, const aclTensor* gamma,
-    const aclTensor* dsumOptional, const aclTensor* dxOut, const aclTensor* dgammaOut, const aclTensor* dbetaOut, uint64_t* workspaceSize,
-    aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclnnAddLayerNormGradGetWorkspaceSize(const aclTensor* dy, const aclTensor* x1, const aclTensor* x2,
+                                                                      const aclTensor* rstd, const aclTensor* mean, const aclTensor* gamma,
+                                                                      const aclTensor* dsumOptional, const aclTensor* dxOut,
+                                                                      const aclTensor* dgammaOut, const aclTensor* dbetaOut,
+                                                                      uint64_t* workspaceSize,
+                                                                      aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclnnAddLayerNormGrad(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-    aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+                                                      aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus
 }

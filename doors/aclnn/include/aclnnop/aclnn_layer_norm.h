@@ -20,12 +20,12 @@
 extern "C" {
 #endif
 
-ACL_FUNC_VISIBILITY aclnnStatus aclnnLayerNormGetWorkspaceSize(
-    const aclTensor* input, const aclIntArray* normalizedShape, const aclTensor* weightOptional, const aclTensor* biasOptional, double eps,
-    aclTensor* out, aclTensor* meanOutOptional, aclTensor* rstdOutOptional, uint64_t* workspaceSize,
-    aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclnnLayerNormGetWorkspaceSize(const aclTensor* input, const aclIntArray* normalizedShape,
+                                                               const aclTensor* weightOptional, const aclTensor* biasOptional, double eps,
+                                                               aclTensor* out, aclTensor* meanOutOptional, aclTensor* rstdOutOptional,
+                                                               uint64_t* workspaceSize, aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclnnLayerNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-    aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+                                               aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus
 }

@@ -16,11 +16,11 @@
 extern "C" {
 #endif
 
-ACL_FUNC_VISIBILITY aclnnStatus aclnnRmsNormGetWorkspaceSize(
-    const aclTensor* x, const aclTensor* gamma, double epsilon, const aclTensor* yOut, const aclTensor* rstdOut, uint64_t* workspaceSize,
-    aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
+ACL_FUNC_VISIBILITY aclnnStatus aclnnRmsNormGetWorkspaceSize(const aclTensor* x, const aclTensor* gamma, double epsilon,
+                                                             const aclTensor* yOut, const aclTensor* rstdOut, uint64_t* workspaceSize,
+                                                             aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclnnRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-    aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+                                             aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus
 }
