@@ -3,6 +3,8 @@
 
 import importlib.util
 import os
+import re
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -66,6 +68,27 @@ def test_other_kernel_on_eight_blocks_and_threads(ascendc, tmp_path, capfd):
     assert "worst error 0.000" in capfd.readouterr().out
     np.save(tmp_path / "expected.npy", x)
     assert ascendc.main(arguments) == ascendc.WRONG
+
+
+@pytest.mark.parametrize(("rows", "cols", "blocks"), [(7, 100, 3), (5, 1, 8), (16, 4096, 4), (3, 333, 2)])
+def test_a_norm_of_basic_operations(ascendc, tmp_path, rows, cols, blocks):
+    generator = np.random.default_rng(cols)
+    x, gamma = generator.standard_normal((rows, cols)).astype(np.float16), generator.standard_normal(cols).astype(np.float16)
+    x.tofile(tmp_path / "x.bin")
+    gamma.tofile(tmp_path / "gamma.bin")
+    (tmp_path / "tiling.bin").write_bytes(struct.pack("<IIf", rows, cols, 1e-5))
+    wide = x.astype(np.float64)
+    np.save(tmp_path / "y.npy", wide / np.sqrt(np.mean(wide**2, -1, keepdims=True) + 1e-5) * gamma.astype(np.float64))
+    specs = ["in:x.bin", "in:gamma.bin", f"out:float16:{rows},{cols}:got.npy:y.npy", "null", "in:tiling.bin"]
+    arguments = [str(ADD_CUSTOM.with_name("rms_norm_custom.cpp")), "--blocks", str(blocks), "--tolerance", "1e-6"]
+    for spec in specs:
+        arguments += ["--arg", re.sub(r"(\w+\.(?:bin|npy))", rf"{tmp_path}/\1", spec)]
+    assert ascendc.main(arguments) == ascendc.RIGHT
+    # Where every block takes the first share, they write the same bytes.
+    text = ADD_CUSTOM.with_name("rms_norm_custom.cpp").read_text(encoding="utf-8")
+    wrong = tmp_path / "wrong.cpp"
+    wrong.write_text(text.replace("GetBlockIdx()", "GetBlockIdx() * 0"), encoding="utf-8")
+    assert ascendc.main([str(wrong), *arguments[1:]]) == ascendc.BROKEN_RULE
 
 
 def test_usage(ascendc, kernel, tmp_path, capfd):

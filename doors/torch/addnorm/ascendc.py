@@ -82,6 +82,7 @@ class Build:
     sanitize: str = ""
     optimize: str = "-O1"
     defines: list[str] = field(default_factory=list)
+    includes: list[str] = field(default_factory=list)
 
 
 def build_kernel(kernel: Path, folder: Path, build: Build, entry: str | None = None, kit: Kit | None = None) -> Path:
@@ -93,6 +94,7 @@ def build_kernel(kernel: Path, folder: Path, build: Build, entry: str | None = N
     if build.sanitize:
         command += [f"-fsanitize={build.sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
     command += [f"-D{define}" for define in ["ASCENDC_CPU_DEBUG=1", *build.defines]]
+    command += [f"-I{path}" for path in build.includes]
     command += [f"-I{kit.include}", f"-DADDNORM_KERNEL={name}", "-DADDNORM_KERNEL_PARAMETERS=" + ",".join(["GM_ADDR"] * count)]
     command += [str(kernel), str(kit.main), str(kit.library), f"-Wl,-rpath,{kit.library.parent}", "-pthread", "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -294,6 +296,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--std", default="17", choices=["17", "20"])
     parser.add_argument("--sanitize", default="", metavar="LIST", help="for example address,undefined or thread")
     parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--include", action="append", default=[], metavar="DIR")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the program, built for a debugger, and the data there")
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="blocks that run at the same time")
@@ -336,7 +339,7 @@ def main(argv: list[str] | None = None) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             if given.out:
                 Path(given.out).mkdir(parents=True, exist_ok=True)
-            build = Build(given.compiler, given.std, given.sanitize, "-O0" if given.keep else "-O1", given.define)
+            build = Build(given.compiler, given.std, given.sanitize, "-O0" if given.keep else "-O1", given.define, given.include)
             program = build_kernel(given.kernel, folder, build, given.entry)
             if given.keep:
                 print(f"for a debugger: gdb {program}, with the arguments that run_kernel.cc explains")

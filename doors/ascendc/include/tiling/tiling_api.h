@@ -120,5 +120,12 @@ using TensorShape = ge::Shape;
 ADDNORM_ASCENDC_TILING_CALLS(ADDNORM_X)
 #undef ADDNORM_X
 
+/// The vendor's older spelling.
+template <typename Tiling>
+inline void GetLayerNormNDTillingInfo(const TensorShape& srcShape, const uint32_t stackBufferSize, const uint32_t typeSize,
+                                      const bool isReuseSource, Tiling& tiling) {
+  GetLayerNormNDTilingInfo(srcShape, stackBufferSize, typeSize, isReuseSource, tiling);
+}
+
 }  // namespace AscendC
 #endif  // ADDNORM_ASCENDC_TILING_API_H_
