@@ -117,11 +117,15 @@ class BackwardBlock {
       states[g].xhat = ScratchRow(g);
       Prepare(row + g, ScratchRow(kGroup + g), &states[g]);
     }
-    // The stages of the branch cost registers and memory: most calls have none.
+    // Stages and rare operands cost registers and memory: most calls have none.
+    bool rare = rare_;
+    for (size_t g = 0; g < kRows; ++g) rare = rare || states[g].given != nullptr;
     if (stages_) {
-      for (size_t g = 0; g < kRows; ++g) Emit<1, true>(row + g, &states[g]);
+      for (size_t g = 0; g < kRows; ++g) Emit<1, true, true>(row + g, &states[g]);
+    } else if (rare) {
+      for (size_t g = 0; g < kRows; ++g) Emit<1, false, true>(row + g, &states[g]);
     } else {
-      Emit<kRows, false>(row, states);
+      Emit<kRows, false, false>(row, states);
     }
   }
 
@@ -207,11 +211,9 @@ class BackwardBlock {
   // One row's operands in pass B.
   struct EmitRow {
     EmitRow() = default;
-    HWY_INLINE EmitRow(const BackwardArgs& a, size_t row, size_t later, const RowState<T>& state)
+    HWY_INLINE EmitRow(const BackwardArgs& a, size_t row, const RowState<T>& state)
         : xhat(RealRowAt<T>(state.xhat)),
           dy(a.dy, row),
-          next_dy(a.dy, later),
-          next_h(a.sum ? a.sum : a.pre.x, later),
           dsum(a.dsum, row),
           dx(a.dx, row, a.stream),
           dresidual(a.dresidual, row, a.stream),
@@ -224,19 +226,19 @@ class BackwardBlock {
       c3 = hn::Set(d, state.c3);
     }
     RealRow<T> xhat, given;
-    typename R::Act dy, next_dy;
-    typename R::Res next_h, dsum;
+    typename R::Act dy;
+    typename R::Res dsum;
     typename R::ActOut dx;
     typename R::ResOut dresidual;
     OutRow<T, AnyType> xhat_out;
     Vec<T> rstd, c1, c2, c3;
   };
 
-  // Pass B of kRows rows. kStages: dx goes back through the branch.
-  template <size_t kRows, bool kStages>
+  // Pass B of kRows rows. kStages: dx goes back through the branch. kRare: dsum, xhat, rescued rows, an inexact mean.
+  template <size_t kRows, bool kStages, bool kRare>
   HWY_NOINLINE void Emit(size_t row, const RowState<T>* states) {
     EmitRow rows[kRows];
-    for (size_t g = 0; g < kRows; ++g) rows[g] = EmitRow(a_, row + g, HWY_MIN(row + g + kGroup, range_.end - 1), states[g]);
+    for (size_t g = 0; g < kRows; ++g) rows[g] = EmitRow(a_, row + g, states[g]);
     BranchRow<T> branch;
     typename R::Act x;
     T* terms = nullptr;
@@ -250,13 +252,8 @@ class BackwardBlock {
       const size_t n = HWY_MIN(kFoldChunk, cols_ - c);
       if (kStages) branch.Begin(c, n);
       size_t i = c;
-      for (; i + kPair<T> <= c + n; i += kPair<T>) {
-        if (i % 64 == 0) {
-          for (size_t g = 0; g < kRows; ++g) rows[g].next_dy.Prefetch(i, 64), rows[g].next_h.Prefetch(i, 64);
-        }
-        Step<kRows, kStages>(i, Whole(), rows, columns, branch, x, terms);
-      }
-      if (i < c + n) Step<kRows, kStages>(i, Part{c + n - i}, rows, columns, branch, x, terms);
+      for (; i + kPair<T> <= c + n; i += kPair<T>) Step<kRows, kStages, kRare>(i, Whole(), rows, columns, branch, x, terms);
+      if (i < c + n) Step<kRows, kStages, kRare>(i, Part{c + n - i}, rows, columns, branch, x, terms);
     }
     if (kStages && terms) {
       SumPass<T, false> pass{RealRowAt<T>(terms)};
@@ -273,7 +270,7 @@ class BackwardBlock {
     bool inexact_mean;
   };
 
-  template <size_t kRows, bool kStages, class M>
+  template <size_t kRows, bool kStages, bool kRare, class M>
   static HWY_INLINE void Step(size_t i, M m, const EmitRow* rows, const Columns& k, const BranchRow<T>& branch, const typename R::Act& x,
                               T* terms) {
     const StaticType<kTypeOf<T>> real;
@@ -289,15 +286,15 @@ class BackwardBlock {
       dweight = dweight + dy * xhat;
       dbias = dbias + dy;
       Pair<T> t;
-      if (HWY_UNLIKELY(static_cast<bool>(r.given))) {
+      if (kRare && r.given) {
         t = r.given.Load(i, m);
       } else {
         const Pair<T> w = k.weight ? dy * weight : dy;
-        t = ((w - r.c2) - (k.inexact_mean ? xhat - r.c3 : xhat) * r.c1) * r.rstd;
+        t = ((w - r.c2) - (kRare && k.inexact_mean ? xhat - r.c3 : xhat) * r.c1) * r.rstd;
       }
-      if (r.dsum) t = t + r.dsum.Load(i, m);
+      if (kRare && r.dsum) t = t + r.dsum.Load(i, m);
       if (r.dresidual) r.dresidual.Store(i, m, t);
-      if (r.xhat_out) r.xhat_out.Store(i, m, xhat);
+      if (kRare && r.xhat_out) r.xhat_out.Store(i, m, xhat);
       if (kStages) {
         if (terms) StorePair<T>(terms + i, real, Inside(m, branch.ScaleColumnOnly(i, m, t, x0)));
         if (k.dcol_scale) StorePair<T>(k.dcol_scale + i, real, LoadPair<T>(k.dcol_scale + i, real) + branch.ScaleRowOnly(i, t, x0));
@@ -317,6 +314,7 @@ class BackwardBlock {
   T *dweight_ = nullptr, *dbias_ = nullptr, *dcol_scale_ = nullptr;
   typename R::Par weight_;
   const bool stages_ = GoesBackThroughStages(a_);
+  const bool rare_ = a_.dsum || a_.xhat || a_.stat == Stat::kVariance;
 
   static bool GoesBackThroughStages(const BackwardArgs& a) {
     const bool scaled = a.pre.row_scale || a.pre.col_scale || a.pre.dropout.mode != DropoutStage::Mode::kNone;

@@ -73,7 +73,9 @@ struct MomentsPass {
   Next next;  // a row that is read soon
   Vec<T> mean;
   HWY_INLINE void Begin(size_t, size_t) {}
-  HWY_INLINE void Ahead(size_t i, size_t n) { next.Prefetch(i, n); }
+  HWY_INLINE void Ahead(size_t i, size_t n) {
+    if (next) next.Prefetch(i, n);
+  }
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     terms[0] = Inside(m, (h.Load(i, m) - mean));
@@ -144,7 +146,7 @@ HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real
   const Vec<T> mean = hn::Set(d, s.mean), lo = hn::Set(d, s.lo), rstd = hn::Set(d, s.rstd);
   size_t i = 0;
   for (; i + kPair<T> <= cols; i += kPair<T>) {
-    if (i % 64 == 0) next.Prefetch(i, 64);
+    if (i % 64 == 0 && next) next.Prefetch(i, 64);
     ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
   }
   if (i < cols) ApplyStep<R>(i, Part{cols - i}, h, weight, bias, y, mean, lo, rstd);
@@ -191,11 +193,12 @@ HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename
     T* const mine = scratch + (row - range.begin) % 2 * padded;
     RowStatistics<T> s;
     const size_t soon = HWY_MIN(row + 1, range.end - 1), later = HWY_MIN(row + 2, range.end - 1);
-    const bool trusted = a.pre.residual ? Statistics<T>(a.norm, cols, h, first, typename R::Res(a.pre.residual, soon), &s)
-                                        : Statistics<T>(a.norm, cols, h, first, typename R::Act(a.pre.x, soon), &s);
-    // The next row's pass 1 fills the time that this row's division and root take.
+    const bool trusted = Statistics<T>(a.norm, cols, h, first, a.stream ? typename R::Res() : typename R::Res(a.pre.residual, soon), &s);
+    // The next row's pass 1 fills the time that this row's division and root take. Not where memory is the limit: there,
+    // reading a row and writing another at a time is slower.
     T* const next = scratch + (row + 1 - range.begin) % 2 * padded;
-    const T* const next_h = row + 1 < range.end ? Gather<R, kSquares>(a, row + 1, next, &first) : nullptr;
+    const bool more = row + 1 < range.end;
+    const T* next_h = more && !a.stream ? Gather<R, kSquares>(a, row + 1, next, &first) : nullptr;
     if (HWY_UNLIKELY(!trusted) && RescueNorm<T>(h, cols, a.norm, mine, &s)) {
       StoreStatistics(a, row, s);
       h = mine;  // xhat itself: the identity is applied to it
@@ -203,8 +206,8 @@ HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename
     } else {
       StoreStatistics(a, row, s);
     }
-    if (a.y) Apply<R>(a, row, h, typename R::Act(a.pre.x, later), s);
-    h = next_h;
+    if (a.y) Apply<R>(a, row, h, a.stream ? typename R::Act() : typename R::Act(a.pre.x, later), s);
+    h = more && a.stream ? Gather<R, kSquares>(a, row + 1, next, &first) : next_h;
   }
 }
 
