@@ -4,6 +4,8 @@
 Results are the same bits for every thread count, SIMD target and run. The operators are also torch.ops.addnorm.*.
 """
 
+import importlib
+
 from addnorm import _library as _library
 from addnorm import ops as ops  # registers torch.ops.addnorm
 from addnorm.functional import (
@@ -32,3 +34,10 @@ __all__ = [
     "layer_norm_backward",
     "rms_norm",
 ]
+
+
+def __getattr__(name: str):
+    # Loaded on first use: most programs never ask for them.
+    if name in ("ascend", "ascendc"):
+        return importlib.import_module(f"addnorm.{name}")
+    raise AttributeError(f"module 'addnorm' has no attribute {name!r}")
