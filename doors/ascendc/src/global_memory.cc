@@ -14,7 +14,7 @@ namespace {
 // GmAlloc and GmFree are free functions in the vendor's interface, so their table is one per process.
 struct Allocations {
   std::mutex mutex;
-  std::map<uintptr_t, uint64_t> sizes;  // by address
+  std::map<const uint8_t*, uint64_t> sizes;  // by address
 };
 Allocations& All() {
   static Allocations all;
@@ -29,14 +29,14 @@ bool Holds(const GmRange& range, const uint8_t* data) {
 }  // namespace
 
 GmRange FindAllocated(const void* data) {
-  const auto address = reinterpret_cast<uintptr_t>(data);
+  const auto* address = static_cast<const uint8_t*>(data);
   Allocations& all = All();
   const std::lock_guard<std::mutex> lock(all.mutex);
   auto after = all.sizes.upper_bound(address);
   if (after == all.sizes.begin()) return {};
   --after;
   if (address >= after->first + after->second) return {};
-  return {reinterpret_cast<void*>(after->first), after->second};
+  return {const_cast<uint8_t*>(after->first), after->second};
 }
 
 void* AllocateGm(size_t bytes, Here here) {
@@ -46,7 +46,7 @@ void* AllocateGm(size_t bytes, Here here) {
   std::memset(data, 0, rounded);
   Allocations& all = All();
   const std::lock_guard<std::mutex> lock(all.mutex);
-  all.sizes[reinterpret_cast<uintptr_t>(data)] = bytes;
+  all.sizes[static_cast<const uint8_t*>(data)] = bytes;
   return data;
 }
 
@@ -56,7 +56,7 @@ void FreeGm(void* data, Here here) {
   bool known = false;
   {
     const std::lock_guard<std::mutex> lock(all.mutex);
-    known = all.sizes.erase(reinterpret_cast<uintptr_t>(data)) != 0;
+    known = all.sizes.erase(static_cast<const uint8_t*>(data)) != 0;
   }
   if (!known)
     Fail(Rule::kGlobalArgument, here, "GmFree: argument 'data' is %p, expected a pointer that GmAlloc gave and nobody freed", data);

@@ -53,8 +53,9 @@ void Core::RequireWritten(const LocalView& view, uint64_t offset, size_t bytes, 
   const uint8_t* shadow = MemoryOf(view.data).Shadow(view.data + offset);
   const uint8_t* hole = std::find(shadow, shadow + bytes, uint8_t{0});
   if (hole == shadow + bytes) return;
+  const unsigned long long byte = offset + static_cast<uint64_t>(hole - shadow);
   Fail(Rule::kUninitialised, use.here, "%s: argument '%s' byte %llu was never written or is undefined by now, expected a value", use.api,
-       use.name, static_cast<unsigned long long>(offset + static_cast<uint64_t>(hole - shadow)));
+       use.name, byte);
 }
 
 void TouchLocal(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here) {

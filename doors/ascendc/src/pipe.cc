@@ -224,9 +224,9 @@ LocalView ViewBuffer(uint32_t number, uint32_t offset_bytes, uint32_t bytes, Her
   const Buffer& buffer = Core::Current().BufferAt(number);
   if (buffer.state != Buffer::State::kLasting)
     Fail(Rule::kUseAfterFree, here, "TBuf: its memory is %s, expected a live TPipe", NameOf(buffer.state));
-  if (uint64_t{offset_bytes} + bytes > size) {
-    Fail(Rule::kLocalBounds, here, "TBuf: argument 'size' ends at byte %llu, expected at most the buffer's %u bytes",
-         static_cast<unsigned long long>(uint64_t{offset_bytes} + bytes), size);
+  const unsigned long long end = uint64_t{offset_bytes} + bytes;
+  if (end > size) {
+    Fail(Rule::kLocalBounds, here, "TBuf: argument 'size' ends at byte %llu, expected at most the buffer's %u bytes", end, size);
   }
   LocalView view = Whole(buffer, number);
   view.data += offset_bytes;

@@ -89,7 +89,8 @@ void RunReduce(const ReduceCall& call, Here here) {
                                                             : uint64_t{group} * call.dst.repeat_stride;
     LocalView out = call.dst.view;
     const uint64_t start = call.groups == Groups::kAll ? 0 : place * size;
-    core.CheckOperand(out, start + size * (call.index ? 2 : 1), Access::kWrite, {call.api, "dst", here}, size);
+    const uint64_t end = start + size + (call.index ? size : 0);
+    core.CheckOperand(out, end, Access::kWrite, {call.api, "dst", here}, size);
     const Group& result = results[group];
     StoreElement(type, out.data + start, call.reduction == Reduction::kSum ? static_cast<long double>(result.sum) : result.best);
     core.SetWritten(out.data + start, size);

@@ -139,6 +139,7 @@ bool PopStackBuffer(LocalTensor<T>& tensor, Here here = {}) {
 
 }  // namespace AscendC
 
-using AscendC::DataFormat;  // spec 003's sample names it without AscendC::
+// Spec 003's sample names it without AscendC::.
+using AscendC::DataFormat;  // NOLINT(google-global-names-in-headers)
 
 #endif  // ADDNORM_ASCENDC_TENSOR_H_
