@@ -171,6 +171,6 @@ int main(int count, char** words) {
   if (result.ok()) return 0;
   char line[1024];
   std::fprintf(stderr, "%s\n", addnorm::ascendc::Describe(result.first, line, sizeof(line)));
-  if (result.violations > 1) std::fprintf(stderr, "and %u other cores stopped at a broken rule\n", result.violations - 1);
+  if (result.violations > 1) std::fprintf(stderr, "cores stopped at a broken rule: %u\n", result.violations);
   return 2;
 }

@@ -3,7 +3,6 @@
 
 import importlib.util
 import os
-import re
 import struct
 import subprocess
 import sys
@@ -70,25 +69,33 @@ def test_other_kernel_on_eight_blocks_and_threads(ascendc, tmp_path, capfd):
     assert ascendc.main(arguments) == ascendc.WRONG
 
 
-@pytest.mark.parametrize(("rows", "cols", "blocks"), [(7, 100, 3), (5, 1, 8), (16, 4096, 4), (3, 333, 2)])
-def test_a_norm_of_basic_operations(ascendc, tmp_path, rows, cols, blocks):
+RMS_NORM = ADD_CUSTOM.with_name("rms_norm_custom.cpp")
+
+
+def rms_norm_arguments(folder: Path, rows: int, cols: int) -> list[str]:
+    """Writes a problem and its answer into `folder`; the command's arguments for it."""
     generator = np.random.default_rng(cols)
     x, gamma = generator.standard_normal((rows, cols)).astype(np.float16), generator.standard_normal(cols).astype(np.float16)
-    x.tofile(tmp_path / "x.bin")
-    gamma.tofile(tmp_path / "gamma.bin")
-    (tmp_path / "tiling.bin").write_bytes(struct.pack("<IIf", rows, cols, 1e-5))
+    x.tofile(folder / "x.bin")
+    gamma.tofile(folder / "gamma.bin")
+    (folder / "tiling.bin").write_bytes(struct.pack("<IIf", rows, cols, 1e-5))
     wide = x.astype(np.float64)
-    np.save(tmp_path / "y.npy", wide / np.sqrt(np.mean(wide**2, -1, keepdims=True) + 1e-5) * gamma.astype(np.float64))
-    specs = ["in:x.bin", "in:gamma.bin", f"out:float16:{rows},{cols}:got.npy:y.npy", "null", "in:tiling.bin"]
-    arguments = [str(ADD_CUSTOM.with_name("rms_norm_custom.cpp")), "--blocks", str(blocks), "--tolerance", "1e-6"]
-    for spec in specs:
-        arguments += ["--arg", re.sub(r"(\w+\.(?:bin|npy))", rf"{tmp_path}/\1", spec)]
-    assert ascendc.main(arguments) == ascendc.RIGHT
-    # Where every block takes the first share, they write the same bytes.
-    text = ADD_CUSTOM.with_name("rms_norm_custom.cpp").read_text(encoding="utf-8")
+    np.save(folder / "y.npy", wide / np.sqrt(np.mean(wide**2, -1, keepdims=True) + 1e-5) * gamma.astype(np.float64))
+    out = f"out:float16:{rows},{cols}:{folder}/got.npy:{folder}/y.npy"
+    specs = [f"in:{folder}/x.bin", f"in:{folder}/gamma.bin", out, "null", f"in:{folder}/tiling.bin"]
+    return ["--tolerance", "1e-6", *(word for spec in specs for word in ("--arg", spec))]
+
+
+@pytest.mark.parametrize(("rows", "cols", "blocks"), [(7, 100, 3), (5, 1, 8), (16, 4096, 4)])
+def test_a_norm_of_basic_operations(ascendc, tmp_path, rows, cols, blocks):
+    assert ascendc.main([str(RMS_NORM), "--blocks", str(blocks), *rms_norm_arguments(tmp_path, rows, cols)]) == ascendc.RIGHT
+
+
+def test_a_norm_that_forgets_its_block_index(ascendc, tmp_path, capfd):
     wrong = tmp_path / "wrong.cpp"
-    wrong.write_text(text.replace("GetBlockIdx()", "GetBlockIdx() * 0"), encoding="utf-8")
-    assert ascendc.main([str(wrong), *arguments[1:]]) == ascendc.BROKEN_RULE
+    wrong.write_text(RMS_NORM.read_text(encoding="utf-8").replace("GetBlockIdx()", "GetBlockIdx() * 0"), encoding="utf-8")
+    assert ascendc.main([str(wrong), "--blocks", "3", *rms_norm_arguments(tmp_path, 7, 100)]) == ascendc.BROKEN_RULE
+    assert "cores stopped at a broken rule: 2" in capfd.readouterr().err
 
 
 def test_usage(ascendc, kernel, tmp_path, capfd):
