@@ -19,12 +19,14 @@
 #endif
 #endif
 
-/* No function of this interface lets an exception out. */
+/* No function of this interface lets an exception out. Enumerations hold any int, as they do in C. */
 #ifdef __cplusplus
 #define ADDNORM_ACL_NOEXCEPT noexcept
+#define ADDNORM_ACL_ANY_INT : int
 extern "C" {
 #else
 #define ADDNORM_ACL_NOEXCEPT
+#define ADDNORM_ACL_ANY_INT
 #endif
 
 typedef int aclError;
@@ -49,7 +51,7 @@ static const int ACL_ERROR_INTERNAL_ERROR = 500000;
 static const int ACL_ERROR_FAILURE = 500001;
 static const int ACL_ERROR_RT_FAILURE = 500003;
 
-typedef enum {
+typedef enum ADDNORM_ACL_ANY_INT {
   ACL_DT_UNDEFINED = -1,
   ACL_FLOAT = 0,
   ACL_FLOAT16 = 1,
@@ -80,7 +82,7 @@ typedef enum {
   ACL_FLOAT4_E1M2 = 41
 } aclDataType;
 
-typedef enum {
+typedef enum ADDNORM_ACL_ANY_INT {
   ACL_FORMAT_UNDEFINED = -1,
   ACL_FORMAT_NCHW = 0,
   ACL_FORMAT_NHWC = 1,
