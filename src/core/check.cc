@@ -155,7 +155,10 @@ class Checker {
         !(wide_ ? view.dtype == DType::kF64 : view.dtype == DType::kF32 || view.dtype == DType::kF16 || view.dtype == DType::kBF16)) {
       Fail(Status::Error(Code::kBadDType, "%s: argument '%s' is %s, expected %s", api_, name, NameOf(view.dtype), Accepted()));
     } else if (view.shape.size() != want.size() || !std::equal(want.begin(), want.end(), view.shape.begin())) {
-      const bool swapped = std::strcmp(name, NameOfField("weight")) == 0 && view.shape.size() == shape_.size() && shape_.size() > 1;
+      // A vector where a row belongs, or the other way round: the two conventions of argument order meet here.
+      const bool is_weight = std::strcmp(name, NameOfField("weight")) == 0, is_residual = std::strcmp(name, NameOfField("residual")) == 0;
+      const bool swapped = shape_.size() > trailing_.size() &&
+                           ((is_weight && view.shape.size() == shape_.size()) || (is_residual && view.shape.size() == trailing_.size()));
       Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has shape %s, expected %s%s", api_, name, ShapeText(view.shape).c_str(),
                          ShapeText(want).c_str(), swapped ? " (are weight and residual swapped?)" : ""));
     } else if (!view.strides.empty() && view.strides.size() != view.shape.size()) {
