@@ -36,7 +36,7 @@ CASES = {
     "swapped": (
         lambda: addnorm.dropout_add_layer_norm(X, W, R, None, 0.0, 1e-5),
         ValueError,
-        "addnorm.dropout_add_layer_norm: argument 'residual' has shape [8], expected [2, 3, 8]",
+        "addnorm.dropout_add_layer_norm: argument 'residual' has shape [8], expected [2, 3, 8] (are weight and residual swapped?)",
     ),
     "swapped weight": (
         lambda: addnorm.add_layer_norm(X, None, R),
