@@ -6,34 +6,28 @@
 
 #include <cstdint>
 
+// clang-format 14 wraps these lists differently each time it runs.
+// clang-format off
 /// stackBufferSize in bytes; positions and sizes of the temporary tensors in floats.
-#define ADDNORM_LAYER_NORM_GRAD_TILING(X)                                                                                                \
-  X(stackBufferSize)                                                                                                                     \
-  X(bLength)                                                                                                                             \
-  X(sLength)                                                                                                                             \
-  X(hLength) X(originalHLength) X(oneCalSize) X(nohCalSize) X(loopNum) X(tailSize) X(nohTailSize) X(tmpTensorBSHPos) X(tmpTensorBSHSize) \
-      X(pdVarTensorPos) X(pdVarTensorSize) X(pdMeanTensorPos) X(pdMeanTensorSize) X(x1TensorPos) X(x1TensorSize) X(x2TensorPos)          \
-          X(x2TensorSize) X(x3TensorPos) X(x3TensorSize) X(tmpTensorPos) X(tmpTensorSize) X(tmpTensor1Pos) X(tmpTensor1Size)             \
-              X(tmpTensor2Pos) X(tmpTensor2Size) X(lastDimValueBack) X(lastDimValueBackMulTwo)
+#define ADDNORM_LAYER_NORM_GRAD_TILING(X) \
+  X(stackBufferSize) X(bLength) X(sLength) X(hLength) X(originalHLength) X(oneCalSize) X(nohCalSize) X(loopNum) X(tailSize) \
+  X(nohTailSize) X(tmpTensorBSHPos) X(tmpTensorBSHSize) X(pdVarTensorPos) X(pdVarTensorSize) X(pdMeanTensorPos) X(pdMeanTensorSize) \
+  X(x1TensorPos) X(x1TensorSize) X(x2TensorPos) X(x2TensorSize) X(x3TensorPos) X(x3TensorSize) X(tmpTensorPos) X(tmpTensorSize) \
+  X(tmpTensor1Pos) X(tmpTensor1Size) X(tmpTensor2Pos) X(tmpTensor2Size) X(lastDimValueBack) X(lastDimValueBackMulTwo)
 
 /// stackBufferSize in floats.
-#define ADDNORM_LAYER_NORM_GRAD_BETA_TILING(X)                                                                                         \
-  X(stackBufferSize)                                                                                                                   \
-  X(bLength)                                                                                                                           \
-  X(sLength)                                                                                                                           \
-  X(hLength) X(originalHLength) X(bshLength) X(bsLength) X(oneCalSize) X(numberOfTmpBuf) X(loopRound) X(inputTailSize) X(inputTailPos) \
-      X(bsTailSize) X(bshCurLength) X(bsCurLength) X(gammaTempTensorPos) X(betaTempTensorPos) X(inputDyTmpTensorPos)                   \
-          X(resForGammaTmpTensorPos) X(reserved)
+#define ADDNORM_LAYER_NORM_GRAD_BETA_TILING(X) \
+  X(stackBufferSize) X(bLength) X(sLength) X(hLength) X(originalHLength) X(bshLength) X(bsLength) X(oneCalSize) X(numberOfTmpBuf) \
+  X(loopRound) X(inputTailSize) X(inputTailPos) X(bsTailSize) X(bshCurLength) X(bsCurLength) X(gammaTempTensorPos) \
+  X(betaTempTensorPos) X(inputDyTmpTensorPos) X(resForGammaTmpTensorPos) X(reserved)
 
 /// tmpBufSize, positions and sizes in floats.
-#define ADDNORM_LAYER_NORM_TILING(X)                                                                                                  \
-  X(bLength)                                                                                                                          \
-  X(sLength)                                                                                                                          \
-  X(hLength)                                                                                                                          \
-  X(originalHLength) X(inputXSize) X(meanVarSize) X(numberOfTmpBuf) X(meanTmpTensorPos) X(meanTmpTensorSize) X(varianceTmpTensorPos)  \
-      X(varianceTmpTensorSize) X(tmpBufSize) X(oneTmpSize) X(firstTmpStartPos) X(secondTmpStartPos) X(thirdTmpStartPos) X(loopRound)  \
-          X(inputRoundSize) X(inputTailSize) X(inputTailPos) X(meanVarRoundSize) X(meanVarTailSize) X(meanVarTailPos) X(bshCurLength) \
-              X(bsCurLength) X(lastDimValueBack)
+#define ADDNORM_LAYER_NORM_TILING(X) \
+  X(bLength) X(sLength) X(hLength) X(originalHLength) X(inputXSize) X(meanVarSize) X(numberOfTmpBuf) X(meanTmpTensorPos) \
+  X(meanTmpTensorSize) X(varianceTmpTensorPos) X(varianceTmpTensorSize) X(tmpBufSize) X(oneTmpSize) X(firstTmpStartPos) \
+  X(secondTmpStartPos) X(thirdTmpStartPos) X(loopRound) X(inputRoundSize) X(inputTailSize) X(inputTailPos) X(meanVarRoundSize) \
+  X(meanVarTailSize) X(meanVarTailPos) X(bshCurLength) X(bsCurLength) X(lastDimValueBack)
+// clang-format on
 
 #define ADDNORM_ASCENDC_TILINGS(X)                                \
   X(LayerNormGradTiling, ADDNORM_LAYER_NORM_GRAD_TILING)          \
