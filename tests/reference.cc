@@ -22,6 +22,7 @@ ForwardExpected ForwardReference(const ForwardProblem& problem, Fault fault) {
   Want(&out.prenorm, problem.prenorm, kPreNormRule, unit, count, 0);
   Want(&out.stored, problem.prenorm, kStoredRule, unit, count, 0);
   Want(&out.mean, problem.mean, kMeanRule, unit, rows, tiny);
+  Want(&out.repeated_mean, problem.mean, kRepeatedMeanRule, unit, rows, tiny);
   Want(&out.rstd, problem.rstd, kRstdRule, unit, rows, tiny);
   if (problem.keep) out.keep.assign(count, 1);
 
@@ -44,6 +45,10 @@ ForwardExpected ForwardReference(const ForwardProblem& problem, Fault fault) {
       // A row with an Inf is a NaN row as a whole.
       out.mean.value[r] = IsFinite(row.mean) ? static_cast<long double>(row.mean) : std::numeric_limits<long double>::quiet_NaN();
       out.mean.scale[r] = static_cast<double>(row.sigma);
+      out.repeated_mean.value[r] = out.mean.value[r];
+      W deviations = 0;
+      for (size_t j = 0; j < cols; ++j) deviations += Abs(h[j] - row.mean) / W(cols);
+      out.repeated_mean.scale[r] = static_cast<double>(deviations);
     }
     if (problem.rstd) {
       out.rstd.value[r] = static_cast<long double>(row.rstd);

@@ -27,9 +27,10 @@ inline constexpr Rule kYRule{"y", 5, true};                   // scale S = |weig
 inline constexpr Rule kXhatRule{"xhat", 5, true};             // scale 1 + |xhat|
 inline constexpr Rule kPreNormRule{"prenorm", 5, true};       // scale |scale x0 rowscale layerscale| + |residual| + |prebias|
 inline constexpr Rule kStoredRule{"prenorm bits", 0, false};  // h rounded once: nothing else is right
-// Scale sigma. On random data 0.53 is the most seen (1 in the contract). A row of two alternating values is another matter: all lanes
-// round alike, so nothing averages out, and 1.002 was seen. What can be proved is 6 u mean|h - m| (contract 2.4, a-priori).
-inline constexpr Rule kMeanRule{"mean", 1.5, true};
+inline constexpr Rule kMeanRule{"mean", 1, true};             // scale sigma
+// Rows of a few repeated values (alternating, or constant with dropout) are another matter: all lanes round alike, so nothing averages
+// out, and 1.8 u sigma was seen. What can be proved for 512 columns in 64 lanes, 8 terms each, is 7 u mean|h - m|.
+inline constexpr Rule kRepeatedMeanRule{"mean, repeated", 7, true};
 inline constexpr Rule kRstdRule{"rstd", 4, false};  // scale rstd
 inline constexpr Rule kDxRule{"dx", 6, true};       // scale K = q (|w| + (1 + |xhat|) mean(|w| (1 + |xhat|))) + |dsum|
 // Given statistics are not those of the row, so t = q (w - c2 - xhat c1) may consist of its last product alone, with none of the
@@ -52,7 +53,7 @@ struct Expected {
 };
 
 struct ForwardExpected {
-  Expected y, prenorm, stored, mean, rstd;
+  Expected y, prenorm, stored, mean, repeated_mean, rstd;  // the two means: one value, two bounds
   std::vector<uint8_t> keep;
 };
 struct BackwardExpected {
