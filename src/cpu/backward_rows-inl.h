@@ -51,8 +51,13 @@ struct GradientPass {
   typename R::Par weight;
   T* xhat;
   Vec<T> mean, lo, rstd;
+  bool from_memory;
   HWY_INLINE void Begin(size_t, size_t) {}
-  HWY_INLINE void Ahead(size_t, size_t) {}
+  HWY_INLINE void Ahead(size_t i, size_t n) {
+    if (!from_memory) return;
+    h.saved.Prefetch(i + kAheadColumns, n);
+    dy.Prefetch(i + kAheadColumns, n);
+  }
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> x = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);
@@ -204,7 +209,8 @@ class BackwardBlock {
   template <size_t kSums>
   HWY_NOINLINE void SumGradientsOf(size_t row, const SourceRow<R>& h, const RowStatistics<T>& s, T* xhat, double* sums) {
     const Tag<T> d;
-    GradientPass<R, kSums> pass{h, typename R::Act(a_.dy, row), weight_, xhat, hn::Set(d, s.mean), hn::Set(d, s.lo), hn::Set(d, s.rstd)};
+    GradientPass<R, kSums> pass{
+        h, typename R::Act(a_.dy, row), weight_, xhat, hn::Set(d, s.mean), hn::Set(d, s.lo), hn::Set(d, s.rstd), a_.stream && h.saved};
     Fold<T, kSums, 7>(cols_, pass, sums);
   }
 

@@ -39,11 +39,14 @@ struct GatherPass {
   T* HWY_RESTRICT scratch;  // null: the sum output keeps h
   typename R::ResOut sum;
   uint8_t* keep;
+  bool from_memory;
   HWY_INLINE void Begin(size_t c, size_t n) {
     pre.Begin(c, n);
     if (kStages && keep) pre.branch().StoreKeep(keep, c, n);
   }
-  HWY_INLINE void Ahead(size_t, size_t) {}
+  HWY_INLINE void Ahead(size_t i, size_t n) {
+    if (from_memory) pre.Prefetch(i + kAheadColumns, n);
+  }
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> h = Inside(m, pre.Load(i, m));
@@ -159,7 +162,7 @@ HWY_NOINLINE const typename R::Real* GatherRow(const ForwardArgs& a, size_t row,
   const bool kept_in_sum = a.sum && a.sum.dtype == kTypeOf<T> && !a.stream;
   uint8_t* keep = a.keep ? static_cast<uint8_t*>(a.keep.data) + static_cast<ptrdiff_t>(row) * a.keep.row_stride : nullptr;
   GatherPass<R, kSquares, kStages> pass{PreNormRow<R, kStages>(a.pre, a.norm.from_rounded, a.stored, row), kept_in_sum ? nullptr : scratch,
-                                        typename R::ResOut(a.sum, row, a.stream), keep};
+                                        typename R::ResOut(a.sum, row, a.stream), keep, a.stream};
   Fold<T, 1, kSquares ? 1 : 0>(a.shape.cols, pass, first);
   return kept_in_sum ? static_cast<const T*>(a.sum.data) + static_cast<ptrdiff_t>(row) * a.sum.row_stride : scratch;
 }
