@@ -76,7 +76,7 @@ class Program {
     constexpr aclDataType kTypes[] = {ACL_FLOAT, ACL_FLOAT, ACL_FLOAT, ACL_FLOAT16, ACL_INT32};
     switch (Below(7)) {
       case 0:
-        Keep(aclCreateIntArray(shape + Below(2), Below(3)));
+        Keep(aclCreateIntArray(shape, Below(3)));
         break;
       case 1: {
         const bool mask[4] = {Below(2) == 0, Below(2) == 0, true, true};

@@ -68,10 +68,8 @@ struct TestTensor {
   // Elements from the start of the storage to the last one of the view.
   int64_t Span() const {
     int64_t last = offset;
-    for (size_t i = 0; i < shape.size(); ++i) {
-      if (shape[i] == 0) return offset;
-      last += (shape[i] - 1) * strides[i];
-    }
+    if (Product(shape) == 0) return offset;
+    for (size_t i = 0; i < shape.size(); ++i) last += (shape[i] - 1) * strides[i];
     return last + 1;
   }
   TestTensor& Strided(Dims s) { return strides = std::move(s), *this; }
