@@ -39,7 +39,7 @@ python_environment() {
 
 # Built again when anything that goes into the wheel is newer than the last one.
 python_package() {
-  local stamp=.venv/addnorm.stamp sources=(CMakeLists.txt pyproject.toml cmake include src doors/torch)
+  local stamp=.venv/addnorm.stamp sources=(CMakeLists.txt pyproject.toml cmake include src doors/torch doors/ascendc)
   [[ -d doors/torch/addnorm ]] || { echo "setup: no doors/torch in this tree, so no Python package"; return 0; }
   if [[ -e $stamp && -z $(find "${sources[@]}" -not -path '*/tests*' -not -name '*.pyc' -not -name __pycache__ -newer "$stamp" -print -quit) ]]; then
     return 0
