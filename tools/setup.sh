@@ -48,7 +48,7 @@ python_package() {
   touch "$stamp.new"
   # The same compiler and flags as the release preset, so that ccache compiles the core once for both.
   CC=gcc CXX=g++ PATH="$PWD/.venv/bin:$PATH" .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps \
-    -C cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON .
+    --config-settings=cmake.define.CMAKE_COMPILE_WARNING_AS_ERROR=ON .
   mv "$stamp.new" "$stamp"
 }
 
