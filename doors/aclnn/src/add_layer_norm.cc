@@ -10,7 +10,7 @@ namespace addnorm::aclnn {
 namespace {
 
 constexpr const char* kApi = "aclnnAddLayerNorm";
-constexpr aclnnStatus kShape = ACLNN_ERR_INNER_TILING_ERROR, kInvalid = ACLNN_ERR_PARAM_INVALID;
+constexpr aclnnStatus kShape = ACLNN_ERR_INNER_TILING_ERROR;
 
 enum Slot : int { kX1, kX2, kGamma, kBeta, kBias, kY, kMean, kRstd, kX, kSlots };
 

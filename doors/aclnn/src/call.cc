@@ -46,7 +46,7 @@ bool Call::Refuse(aclnnStatus code, int rule, const char* format, ...) noexcept 
   char text[400];
   va_list arguments;
   va_start(arguments, format);
-  std::vsnprintf(text, sizeof text, format, arguments);
+  std::vsnprintf(text, sizeof text, format, arguments);  // NOLINT(clang-analyzer-valist.Uninitialized): it is, one line above
   va_end(arguments);
   status_ = Fail(code, "%s: rule %d-%d: argument %s", api_, code, rule, text);
   return false;
@@ -260,7 +260,7 @@ aclnnStatus Call::Finish(addnorm::Status (*make_plan)(const Executor&, Plan*)) n
   if (!status.ok()) return Fail(ACLNN_ERR_INNER, "%s", status.message());
   void* handle = AddHandle(Kind::kExecutor, &e);
   if (handle == nullptr) return Fail(ACLNN_ERR_INNER, "%s: no free handle", api_);
-  executor_.release();
+  static_cast<void>(executor_.release());  // the handle table has it now
   *workspace_size_ = e.workspace_bytes;
   *executor_out_ = static_cast<aclOpExecutor*>(handle);
   return ACLNN_SUCCESS;

@@ -70,7 +70,7 @@ void* AddHandle(Kind kind, void* object) noexcept {
   const uint64_t key = (static_cast<uint64_t>(kind) << kKindShift) | (generation << kLowBits);
   slot->object = object;
   slot->word.store(key, std::memory_order_release);
-  return reinterpret_cast<void*>(key | index);
+  return reinterpret_cast<void*>(key | index);  // NOLINT(performance-no-int-to-ptr): a handle is no address
 }
 
 void* PinHandle(const void* handle, Kind kind) noexcept {
@@ -114,7 +114,7 @@ void* NextHandle(Kind kind, uint32_t* cursor) noexcept {
     Slot* slot = index > kLowMask ? nullptr : At(index);
     if (slot == nullptr) return nullptr;
     const uint64_t word = slot->word.load(std::memory_order_relaxed);
-    if (KindOf(word) == kind) return reinterpret_cast<void*>((word & ~kLowMask) | index);
+    if (KindOf(word) == kind) return reinterpret_cast<void*>((word & ~kLowMask) | index);  // NOLINT(performance-no-int-to-ptr)
   }
 }
 

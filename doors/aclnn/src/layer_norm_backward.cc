@@ -8,7 +8,7 @@ namespace addnorm::aclnn {
 namespace {
 
 constexpr const char* kApi = "aclnnLayerNormBackward";
-constexpr aclnnStatus kNull = ACLNN_ERR_PARAM_NULLPTR, kInvalid = ACLNN_ERR_PARAM_INVALID;
+constexpr aclnnStatus kInvalid = ACLNN_ERR_PARAM_INVALID;
 
 enum Slot : int { kGradOut, kInput, kMean, kRstd, kWeight, kBias, kGradInput, kGradWeight, kGradBias };
 

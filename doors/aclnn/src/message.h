@@ -10,7 +10,7 @@ namespace addnorm::aclnn {
 
 // Records the text for aclGetRecentErrMsg and returns `code`. Never allocates; the text is cut at 511 characters.
 int32_t Fail(int32_t code, const char* format, ...) noexcept __attribute__((format(printf, 2, 3)));
-int32_t FailV(int32_t code, const char* format, va_list arguments) noexcept;
+int32_t FailV(int32_t code, const char* format, va_list arguments) noexcept __attribute__((format(printf, 2, 0)));
 
 // A tensor or array could not be created on this thread, and nobody has read the text yet. A null optional argument then most likely is
 // that object, and not "absent". Take returns whether it was so, and forgets it.

@@ -41,6 +41,7 @@ void* CreateArray(const char* api, const Value* values, uint64_t size) noexcept 
     return CreationFailed();
   }
   constexpr uint64_t kMaxValues = uint64_t{1} << 32;
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): a list holds pointers
   void* memory = size > kMaxValues ? nullptr : std::malloc(sizeof(Object) + size * sizeof(Value));
   if (memory == nullptr) {
     Fail(ACLNN_ERR_INNER, "%s: no memory for %" PRIu64 " values", api, size);

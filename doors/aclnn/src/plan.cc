@@ -9,7 +9,7 @@ constexpr uint64_t kAlign = 64;
 
 // Addresses that are not known yet when phase 1 plans: apart from each other and from all memory, and never dereferenced.
 std::byte* Placeholder(uint64_t region, uint64_t offset) {
-  return reinterpret_cast<std::byte*>((uint64_t{1} << 56) + (region << 51) + offset);
+  return reinterpret_cast<std::byte*>((uint64_t{1} << 56) + (region << 51) + offset);  // NOLINT(performance-no-int-to-ptr)
 }
 
 // Describes the operand for the core without a copy; false if the core has no such view.

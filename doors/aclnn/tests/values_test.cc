@@ -303,11 +303,8 @@ TEST(LargeValues, TransposedAsContiguous) {
       tensor.memory = nullptr;
       int64_t next = 1;  // columns first
       for (size_t d = 0; d < tensor.shape.size(); next *= tensor.shape[d++]) tensor.strides[d] = next;
-      size_t at = 0;
-      ForEachElement(tensor, [&](size_t, std::byte* element) {
-        std::memcpy(element, from.memory->data() + at, BytesOf(tensor.type));
-        at += BytesOf(tensor.type);
-      });
+      const size_t bytes = BytesOf(tensor.type);
+      ForEachElement(tensor, [&](size_t i, std::byte* element) { std::memcpy(element, from.memory->data() + i * bytes, bytes); });
     }
     ASSERT_EQ(dense.Run(), ACLNN_SUCCESS) << RecentText();
     ASSERT_EQ(strided.Run(), ACLNN_SUCCESS) << RecentText();
