@@ -18,7 +18,7 @@ thread_local constinit Recent recent = {};
 }  // namespace
 
 int32_t FailV(int32_t code, const char* format, va_list arguments) noexcept {
-  std::vsnprintf(recent.text, sizeof recent.text, format, arguments);
+  std::vsnprintf(recent.text, sizeof recent.text, format, arguments);  // NOLINT(clang-analyzer-valist.Uninitialized)
   recent.unread = true;
   return code;
 }
