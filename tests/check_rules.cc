@@ -258,6 +258,7 @@ const std::vector<Rule>& Rules() {
       // Attributes.
       {"eps negative", kBoth, [](Case& c) { c.norm.eps = -1e-5; }, Code::kBadValue, {"eps", "-1e-05", ">= 0"}},
       {"eps NaN", kBoth, [](Case& c) { c.norm.eps = kNan; }, Code::kBadValue, {"eps", "nan"}},
+      {"norm kind", kBoth, [](Case& c) { c.norm.kind = static_cast<NormKind>(7); }, Code::kBadValue, {"kind", "7", "kRms"}},
       {"eps infinite", kBoth, [](Case& c) { c.norm.eps = kInf; }, Code::kBadValue, {"eps", "inf"}},
       {"p negative", kBoth, [](Case& c) { c.dropout.p = -0.1; }, Code::kBadValue, {"p", "-0.1", "[0, 1]"}},
       {"p above 1", kBoth, [](Case& c) { c.dropout.p = 1.5; }, Code::kBadValue, {"p", "1.5", "[0, 1]"}},

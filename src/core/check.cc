@@ -67,6 +67,10 @@ class Checker {
       Fail(Status::Error(Code::kNullArg, "%s: argument '%s' is absent, expected a tensor: %s", api_, NameOfField(field), why));
   }
   void Norm(const NormSpec& norm) {
+    if (ok() && norm.kind != NormKind::kLayer && norm.kind != NormKind::kRms) {
+      Fail(Status::Error(Code::kBadValue, "%s: argument 'kind' is %d, expected NormKind::kLayer or NormKind::kRms", api_,
+                         static_cast<int>(norm.kind)));
+    }
     if (ok() && !(std::isfinite(norm.eps) && norm.eps >= 0)) {
       Fail(Status::Error(Code::kBadValue, "%s: argument '%s' is %g, expected a finite number >= 0", api_, NameOfField("eps"), norm.eps));
     }

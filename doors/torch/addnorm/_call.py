@@ -7,6 +7,7 @@ by operators with registered derivatives, whose Python kernels would triple the 
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from addnorm import _autograd, _errors, ops
 
@@ -46,6 +47,19 @@ def _key(api: str, seed, generator: torch.Generator | None, x0: Tensor) -> Tenso
     return torch.tensor([_int64(api, words[0]), _int64(api, words[1])], dtype=torch.int64, device=x0.device)
 
 
+def refuse_forward_mode(api: str, *args) -> None:
+    """The raw operators would lose a tangent without a word."""
+    if any(isinstance(arg, Tensor) and forward_ad.unpack_dual(arg).tangent is not None for arg in args):
+        raise NotImplementedError(f"{api}: an argument carries a forward-mode tangent, expected none: only reverse mode is implemented")
+
+
+def require(api: str, **tensors) -> None:
+    """TypeError unless each argument is a Tensor."""
+    for name, tensor in tensors.items():
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{api}: argument '{name}' is of type {type(tensor).__name__}, expected a Tensor")
+
+
 def norm(
     api, is_rms_norm, x0, residual, weight, bias, eps, p=0.0, rowscale=None, layerscale=None, want_prenorm=False, want_mask=False,
     want_stats=False, residual_in_fp32=False, seed=None, generator=None, norm_from_rounded=False, save="prenorm", normalized_rank=1,
@@ -68,6 +82,11 @@ def norm(
         raise _wrong_argument(api, names, p, x0=x0, residual=residual, weight=weight, bias=bias, rowscale=rowscale, layerscale=layerscale,
                               error=error) from None  # fmt: skip
     save_inputs = save == "inputs"
+    if want_stats and not save_inputs:
+        # Statistics that are returned are those of the unrounded h: its backward must see the same, eager or compiled.
+        save_inputs = not ops.is_exact(ops.prenorm_dtype(x0, residual, residual_in_fp32), norm_from_rounded)
+    if forward_ad._current_level >= 0 and not _is_compiling():
+        refuse_forward_mode(api, x0, residual, weight, bias, rowscale, layerscale)
     if _is_compiling() or _functorch_level() is not None:
         return _traced(
             x0, residual, weight, bias, eps, is_rms_norm, want_prenorm, want_stats, rowscale, layerscale, seed, p, want_mask,
@@ -96,6 +115,8 @@ def norm(
 
 def add_norm(api, is_rms_norm, x0, residual, weight, bias, eps, want_prenorm, names=None):
     """norm without dropout, scales and options, by the shortest way: y or (y, prenorm)."""
+    if forward_ad._current_level >= 0 and not _is_compiling():
+        refuse_forward_mode(api, x0, residual, weight, bias)
     try:
         if _is_compiling() or _functorch_level() is not None:
             y, prenorm, _, _ = norm(api, is_rms_norm, x0, residual, weight, bias, eps, want_prenorm=want_prenorm, names=names)
@@ -153,6 +174,8 @@ def statistics(stats: Tensor, is_rms_norm: bool) -> tuple[Tensor, ...]:
 def gradient(api: str, name: str, *args):
     """torch.ops.addnorm.`name`, which has no derivative."""
     op = getattr(torch.ops.addnorm, name).default
+    if forward_ad._current_level >= 0 and not _is_compiling():
+        refuse_forward_mode(api, *args)
     try:
         if _is_compiling():
             return op(*args)

@@ -360,8 +360,9 @@ def add_layer_norm_grad(
         >>> torch.allclose(dbeta, dy.sum(0), atol=1e-6)
         True
     """
-    rank = _reduced_rank(dy, mean, gamma)
     api, name = "addnorm.add_layer_norm_grad", "add_layer_norm_grad"
+    _call.require(api, dy=dy, x1=x1, x2=x2, rstd=rstd, mean=mean)
+    rank = _reduced_rank(dy, mean, gamma)
     return _call.gradient(api, name, dy, x1, x2, rstd, mean, gamma, dsum, rank, in_gamma_dtype)
 
 
@@ -404,6 +405,7 @@ def layer_norm_backward(
         (torch.Size([3, 8]), None)
     """
     api = "addnorm.layer_norm_backward"
+    _call.require(api, grad_out=grad_out, input=input, mean=mean, rstd=rstd)
     if len(output_mask) != 3:
         raise ValueError(f"{api}: argument 'output_mask' has {len(output_mask)} elements, expected 3")
     rank = _rank(api, "input", input, normalized_shape)

@@ -24,6 +24,8 @@ class _DropoutAddNorm(nn.Module):
         save: str = "prenorm",
     ):
         super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(f"addnorm.{type(self).__name__}: argument 'p' is {p}, expected a probability in [0, 1]")
         self.hidden_size = hidden_size
         self.prenorm = prenorm
         self.p = p

@@ -28,6 +28,26 @@ def add_grad(**changes):
 
 
 CASES = {
+    "no x2": (
+        lambda: add_grad(x2=None),
+        TypeError,
+        "addnorm.add_layer_norm_grad: argument 'x2' is of type NoneType, expected a Tensor",
+    ),
+    "no mean": (
+        lambda: add_grad(mean=None, gamma=None),
+        TypeError,
+        "addnorm.add_layer_norm_grad: argument 'mean' is of type NoneType, expected a Tensor",
+    ),
+    "no rstd": (
+        lambda: backward(rstd=None),
+        TypeError,
+        "addnorm.layer_norm_backward: argument 'rstd' is of type NoneType, expected a Tensor",
+    ),
+    "module p": (
+        lambda: addnorm.DropoutAddLayerNorm(8, p=2.0),
+        ValueError,
+        "addnorm.DropoutAddLayerNorm: argument 'p' is 2.0, expected a probability in [0, 1]",
+    ),
     "rank": (
         lambda: dropout_add(torch.tensor(1.0), weight=None),
         ValueError,
@@ -305,3 +325,12 @@ def test_a_failed_call_leaves_no_trace():
     with pytest.raises(ValueError):
         dropout_add(x, weight=torch.ones(7))
     assert x.grad is None and torch.equal(x, X) and torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("call", [lambda x: addnorm.layer_norm(x, 8), lambda x: dropout_add(x, R), lambda x: backward(input=x)])
+def test_forward_mode_is_refused(call):
+    """The raw operators would drop the tangent: a derivative of zero without a word."""
+    with torch.autograd.forward_ad.dual_level():
+        call(X)  # no tangent, no refusal
+        with pytest.raises(NotImplementedError, match="forward-mode tangent"):
+            call(torch.autograd.forward_ad.make_dual(X, torch.ones_like(X)))

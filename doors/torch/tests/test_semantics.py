@@ -382,3 +382,18 @@ def test_repeated_runs_give_the_same_bits():
         runs.append((y, *torch.autograd.grad(y.square().sum(), leaves)))
     for other in itertools.islice(runs, 1, None):
         assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+
+
+def test_returned_statistics_and_a_rounded_sum():
+    """With statistics returned, the backward of a 16-bit sum sees the h that they belong to, eager or compiled."""
+
+    def gradient(call):
+        x = (torch.randn(4, 64, generator=torch.Generator().manual_seed(1)) + 20).bfloat16().requires_grad_()
+        y = call(x, (torch.arange(256).reshape(4, 64) % 7).bfloat16())
+        y.backward(torch.linspace(-1, 1, 256).reshape(4, 64).bfloat16())
+        return x.grad
+
+    def first(x, residual):
+        return addnorm.add_layer_norm(x, residual, return_statistics=True)[0]
+
+    assert torch.equal(gradient(first), gradient(torch.compile(first, backend="aot_eager", fullgraph=True)))
