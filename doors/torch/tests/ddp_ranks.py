@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Two ranks of DistributedDataParallel over gloo; exits non-zero unless the gradients are those of the whole batch."""
 
-import os
-import socket
 import sys
+import tempfile
+from pathlib import Path
 
 import addnorm
 import torch
@@ -31,9 +31,9 @@ def gradients(model, x):
     return [parameter.grad for parameter in model.parameters()]
 
 
-def rank_main(rank, port):
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    dist.init_process_group("gloo", rank=rank, world_size=RANKS)
+def rank_main(rank, store):
+    # A file is a rendezvous that no other process can take, as a free port can be.
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=RANKS)
     torch.manual_seed(0)
     model, whole = Block(), torch.randn(8, 16)
     twin = Block()
@@ -46,12 +46,11 @@ def rank_main(rank, port):
     masks = [torch.empty_like(mask) for _ in range(RANKS)]
     dist.all_gather(masks, mask)
     assert torch.equal(*masks)
+    dist.barrier()  # gloo aborts a rank whose peer has left
     dist.destroy_process_group()
 
 
 if __name__ == "__main__":
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free_port = probe.getsockname()[1]
-    multiprocessing.spawn(rank_main, (free_port,), nprocs=RANKS)
+    with tempfile.TemporaryDirectory() as folder:
+        multiprocessing.spawn(rank_main, ((Path(folder) / "store").as_uri(),), nprocs=RANKS)
     sys.exit(0)
