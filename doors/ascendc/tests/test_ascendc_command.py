@@ -122,6 +122,34 @@ def test_usage(ascendc, kernel, tmp_path, capfd):
     refused([str(tmp_path / "error.cpp")], "refused the kernel", "nonsense")
 
 
+def test_bad_arguments_end_with_3_and_one_line(ascendc, kernel, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "x.bin").write_bytes(bytes(4096))
+    np.save(tmp_path / "one.npy", np.zeros(1, np.float32))
+    out, x = f"{tmp_path}/z.npy", f"in:{tmp_path}/x.bin"
+    add = [str(ADD_CUSTOM), "--arg", x, "--arg", x, "--arg"]
+    for arguments, text in [
+        ([kernel, "--compiler", "no-such-compiler"], "no-such-compiler"),
+        ([kernel, "--out", str(tmp_path / "file")], "file"),
+        ([kernel, "--keep", str(tmp_path / "file" / "below")], "file"),
+        ([kernel, "--shape=-1,2,16"], "negative"),
+        ([*add, f"out:no_type:8:{out}"], "no_type"),
+    ]:
+        assert ascendc.main(arguments) == ascendc.UNUSABLE, arguments
+        error = capfd.readouterr().err
+        assert text in error and error.count("\n") == 1, error
+    assert ascendc.main([kernel, "--no-such-option"]) == ascendc.UNUSABLE
+    assert "--no-such-option" in capfd.readouterr().err
+
+
+def test_entries_as_people_write_them(ascendc):
+    head = 'extern "C" __global__ __aicore__ void'
+    assert ascendc.find_entry(f"{head} k(__gm__ uint8_t *__restrict__ x, uint8_t*__restrict__ y) {{}}", None) == ("k", 2)
+    assert ascendc.find_entry(f"{head} k(GM_ADDR x /* (in), B */,\n  GM_ADDR y)  // (out), S\n {{}}", None) == ("k", 2)
+    assert ascendc.find_entry(f"{head} k(GM_ADDR x, // first (of two)\n GM_ADDR y) {{}}\n// {head} old(int) {{}}", None) == ("k", 2)
+    assert ascendc.find_entry(f'const char* s = "/*"; {head} k(GM_ADDR x) {{}} // */', None) == ("k", 1)
+
+
 def test_keep_leaves_a_program_for_a_debugger(ascendc, kernel, tmp_path):
     assert ascendc.main([kernel, "--keep", str(tmp_path / "kept")]) == ascendc.RIGHT
     program = tmp_path / "kept" / "layernorm_grad_custom"

@@ -21,7 +21,9 @@ import numpy as np
 RIGHT, WRONG, BROKEN_RULE, UNUSABLE = 0, 1, 2, 3
 UB_BYTES = 192 * 1024
 _ENTRY = re.compile(r'extern\s+"C"\s+__global__\s+__aicore__\s+void\s+(\w+)\s*\(([^)]*)\)', re.DOTALL)
-_PARAMETER = re.compile(r"(?:GM_ADDR|__gm__\s+uint8_t\s*\*|uint8_t\s*\*)(?:\s+__restrict__)?\s*\w*")
+_PARAMETER = re.compile(r"(?:GM_ADDR|__gm__\s+uint8_t\s*\*|uint8_t\s*\*)(?:\s*__restrict__)?\s*\w*")
+# Strings and characters come first, so that what looks like a comment inside them stays.
+_COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\')|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
 class UsageError(Exception):
@@ -58,6 +60,7 @@ def find_kit() -> Kit:
 
 def find_entry(source: str, wanted: str | None) -> tuple[str, int]:
     """Name and number of parameters of the kernel entry in `source`."""
+    source = _COMMENT.sub(lambda match: match[1] or " ", source)
     entries = {name: parameters for name, parameters in _ENTRY.findall(source)}
     if not entries:
         raise UsageError('no kernel entry found, expected extern "C" __global__ __aicore__ void NAME(GM_ADDR ...)')
@@ -320,7 +323,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(argv: list[str] | None = None) -> int:
-    given = _parser().parse_args(argv)
+    try:
+        given = _parser().parse_args(argv)
+    except SystemExit as end:  # argparse's own 2 would read as a broken rule
+        return UNUSABLE if end.code else RIGHT
     options = [
         "--blocks",
         str(given.blocks),
@@ -347,6 +353,9 @@ def main(argv: list[str] | None = None) -> int:
             return check(given, program, folder, options)
     except UsageError as error:
         print(f"addnorm ascendc: {error}", file=sys.stderr)
+        return UNUSABLE
+    except (OSError, TypeError, ValueError) as error:  # folders that are files, no such compiler, shapes that numpy refuses
+        print(f"addnorm ascendc: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
         return UNUSABLE
 
 
