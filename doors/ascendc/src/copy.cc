@@ -20,10 +20,15 @@ uint64_t Extent(uint32_t runs, uint64_t run_bytes, uint64_t gap_bytes) {
 void CheckGlobal(const GlobalView& view, uint64_t offset, uint64_t bytes, const Use& use) {
   const Core& core = Core::Current();
   if (view.data == nullptr) Fail(Rule::kGlobalBounds, use.here, "%s: argument '%s' is null, expected global memory", use.api, use.name);
-  if (view.sized && offset + bytes > view.bytes) {
+  // Neither sum may wrap: a negative index arrives here as a huge offset.
+  if (!view.sized && offset > INT64_MAX) {
+    Fail(Rule::kGlobalBounds, use.here, "%s: argument '%s' is accessed at byte %llu, expected an offset in its allocation", use.api,
+         use.name, ull{offset});
+  }
+  if (view.sized && (offset > view.bytes || bytes > view.bytes - offset)) {
     Fail(Rule::kGlobalBounds, use.here,
          "%s: argument '%s' is accessed up to byte %llu, expected at most the %llu bytes of its SetGlobalBuffer", use.api, use.name,
-         ull{offset + bytes}, ull{view.bytes});
+         ull{offset + std::min(bytes, UINT64_MAX - offset)}, ull{view.bytes});
   }
   const uint8_t* begin = view.data + offset;
   const GmRange range = core.global->Find(begin);

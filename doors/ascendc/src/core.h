@@ -69,6 +69,8 @@ class Core {
 
   // ---- Pipe and queues (pipe.cc) ----
   void OpenPipe(void* pipe, Here here);
+  /// Takes on the UB of another architecture. Only while no pipe lives.
+  void SetArchitecture(uint32_t wanted, Here here);
   void ClosePipe(const void* pipe) noexcept;
   uint32_t AddQueue(const QueueSpec& spec, Here here);
   uint32_t AddBuffer(TPosition position, uint32_t bytes, Here here);

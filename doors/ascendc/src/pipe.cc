@@ -30,6 +30,15 @@ void Core::OpenPipe(void* new_pipe, Here here) {
   ub_.used = l1_.used = 0;
 }
 
+void Core::SetArchitecture(uint32_t wanted, Here here) {
+  if (wanted == architecture) return;
+  if (UbBytes(wanted) == 0) {
+    Fail(Rule::kLaunch, here, "TPipe: __NPU_ARCH__ is %u, expected 2201 or another one of docs/ascendc.md", wanted);
+  }
+  architecture = wanted;
+  ub_.Open(UbBytes(wanted));
+}
+
 void Core::NoteUnfreed() noexcept {
   for (const Buffer& buffer : buffers_) {
     const bool held =
@@ -109,7 +118,11 @@ LocalView Core::Rest(Here here) {
   return Whole(buffer, rest_);
 }
 
-void OpenPipe(void* pipe, Here here) { Core::Current().OpenPipe(pipe, here); }
+void OpenPipe(void* pipe, uint32_t architecture, Here here) {
+  Core& core = Core::Current();
+  if (!core.global->strict() && core.pipe == nullptr) core.SetArchitecture(architecture, here);
+  core.OpenPipe(pipe, here);
+}
 
 void ClosePipe(const void* pipe) noexcept {
   Core& core = Core::Current();

@@ -16,6 +16,9 @@ struct PlainOwn {
 struct TemplateOwn {
   int32_t value;
 };
+struct VoidOwn {
+  int32_t value;
+};
 struct Marked {
   int32_t value;
 };
@@ -28,6 +31,18 @@ __aicore__ inline void CopyTiling(PlainOwn* tiling, __gm__ uint8_t* tilingGM) {
   auto tiling32 = reinterpret_cast<__gm__ uint32_t*>(tilingGM);
   for (size_t i = 0; i < sizeof(PlainOwn) / sizeof(uint32_t); i++, ptr++) *ptr = *(tiling32 + i) + 1000;
 }
+
+namespace untyped {
+// Takes any struct as void*, and the address as const.
+__aicore__ inline void CopyTiling(void* tiling, const __gm__ uint8_t* gm) { *static_cast<int32_t*>(tiling) = gm[0] + 4000; }
+using ::CopyTiling;
+template <typename T>
+int32_t Copied(uint8_t* gm) {
+  T tiling{};
+  CopyTiling(&tiling, gm);
+  return tiling.value;
+}
+}  // namespace untyped
 
 namespace user {
 // A template that would take any type, in the user's namespace and through the global name.
@@ -63,6 +78,10 @@ TEST(CopyTiling, TemplateOfTheUserWins) {
   TemplateOwn tiling{};
   user::Call(&tiling, data);
   EXPECT_EQ(tiling.value, 2005);
+}
+TEST(CopyTiling, UntypedFunctionOfTheUserWins) {
+  uint8_t data[4] = {5};
+  EXPECT_EQ(untyped::Copied<VoidOwn>(data), 4005);
 }
 TEST(CopyTiling, OursCopiesTheBytes) {
   const Ours data{{1, -2, 3}, 0.5f};

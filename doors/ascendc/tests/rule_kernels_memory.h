@@ -52,6 +52,26 @@ inline void AllocForgets(bool broken) {
 
 // ---- Bounds --------------------------------------------------------------------------------------------------------------------
 
+// Offsets in bytes that do not fit 64 bits, or that come from a negative index, must not wrap into the tensor.
+inline void GmNegativeElement(bool broken) {
+  Desk desk;
+  const int index = broken ? -1 : 1;
+  AT(desk.gm.out.SetValue(static_cast<uint64_t>(index), 1.0f));
+}
+inline void GmHugeElement(bool broken) {
+  Desk desk;
+  AT((void)desk.gm.in.GetValue(broken ? uint64_t{1} << 62 : 0));
+}
+inline void GmHugeRest(bool broken) {
+  Desk desk;
+  AT(AscendC::DataCopy(desk.buf.Get<float>(), desk.gm.in[broken ? uint64_t{1} << 62 : 0], 8));
+}
+inline void GmUnsizedNegativeElement(bool broken) {
+  AscendC::GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(g_in) + 8);
+  const int index = broken ? -1 : 1;
+  AT((void)gm.GetValue(static_cast<uint64_t>(index)));
+}
 inline void LocalBounds(bool broken) {
   Desk desk;
   Local a = desk.Filled();

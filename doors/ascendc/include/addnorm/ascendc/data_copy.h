@@ -137,8 +137,16 @@ inline void SetAtomicNone() { addnorm::ascendc::SetAtomic(addnorm::ascendc::Atom
 
 namespace addnorm::ascendc {
 
-/// The tiling pointer of a kernel. Its implicit constructor makes our CopyTiling a worse match than any function or template
-/// of the user that takes the pointer itself, so those win without a conflict.
+/// The two arguments of CopyTiling. Their implicit constructors make ours a worse match in both than any function or template
+/// of the user that takes the pointers themselves (also as void* or const), so those win without a conflict.
+struct TilingTarget {
+  void* data;
+  uint64_t bytes;
+  template <typename T>
+  TilingTarget(T* tiling) : data(tiling), bytes(sizeof(T)) {  // NOLINT: implicit by design
+    static_assert(std::is_trivially_copyable_v<T>, "tiling data is plain data");
+  }
+};
 struct TilingAddress {
   uint8_t* data;
   TilingAddress(uint8_t* pointer) : data(pointer) {}  // NOLINT: implicit by design
@@ -148,16 +156,16 @@ ADDNORM_ASCENDC_API uint64_t TilingKey();
 
 }  // namespace addnorm::ascendc
 
-/// Copies sizeof(T) bytes of tiling data from GM. Complete programs define their own; spec 003's sample does not.
-template <typename T>
-inline void CopyTiling(T* tiling, addnorm::ascendc::TilingAddress gm, addnorm::ascendc::Here here = {}) {
-  static_assert(std::is_trivially_copyable_v<T>, "tiling data is plain data");
-  const addnorm::ascendc::GlobalView view{gm.data, sizeof(T), true};
-  addnorm::ascendc::TouchGlobal(view, 0, sizeof(T), addnorm::ascendc::Access::kRead, here);
-  __builtin_memcpy(static_cast<void*>(tiling), gm.data, sizeof(T));
+/// Fills a tiling struct from GM. Complete programs define their own; spec 003's sample does not.
+inline void CopyTiling(addnorm::ascendc::TilingTarget tiling, addnorm::ascendc::TilingAddress gm, addnorm::ascendc::Here here = {}) {
+  const addnorm::ascendc::GlobalView view{gm.data, tiling.bytes, true};
+  addnorm::ascendc::TouchGlobal(view, 0, static_cast<uint32_t>(tiling.bytes), addnorm::ascendc::Access::kRead, here);
+  __builtin_memcpy(tiling.data, gm.data, tiling.bytes);
 }
 
-#define REGISTER_TILING_DEFAULT(type)
+/// In the kernel or before it: the struct of the GET_TILING_DATA that follows.
+#define REGISTER_TILING_DEFAULT(...) using AddnormDefaultTiling [[maybe_unused]] = __VA_ARGS__
+#define GET_TILING_DATA(name, gm) GET_TILING_DATA_WITH_STRUCT(AddnormDefaultTiling, name, gm)
 #define GET_TILING_DATA_WITH_STRUCT(type, name, gm) \
   type name;                                        \
   CopyTiling(&name, gm)

@@ -124,7 +124,9 @@ template <typename... P>
 void IcpuRun(const char* name, uint32_t blocks, Here here, void (*kernel)(P...), std::common_type_t<P>... arguments) {
   const GmRange ranges[] = {IcpuRange<std::common_type_t<P>>(arguments)..., GmRange{}};
   auto body = [&] { kernel(arguments...); };
-  RunIcpu(IcpuOptions(name, blocks), {Invoke<decltype(body)>, &body, ranges, static_cast<uint32_t>(sizeof...(P))}, here);
+  LaunchOptions options = IcpuOptions(name, blocks);
+  options.architecture = __NPU_ARCH__;  // the user's: the library has its own
+  RunIcpu(options, {Invoke<decltype(body)>, &body, ranges, static_cast<uint32_t>(sizeof...(P))}, here);
 }
 }  // namespace internal
 

@@ -62,7 +62,8 @@ struct QueueSpec {
 };
 
 // ---- Pipe and queues; a queue and a buffer are named by numbers that the core hands out, 0 = none. --------------------
-ADDNORM_ASCENDC_API void OpenPipe(void* pipe, Here here);
+/// `architecture` counts outside a launch; a launch has its own.
+ADDNORM_ASCENDC_API void OpenPipe(void* pipe, uint32_t architecture, Here here);
 ADDNORM_ASCENDC_API void ClosePipe(const void* pipe) noexcept;
 ADDNORM_ASCENDC_API void ResetPipe(Here here);
 ADDNORM_ASCENDC_API uint32_t InitQueue(const QueueSpec& spec, Here here);

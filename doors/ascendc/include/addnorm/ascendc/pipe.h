@@ -96,7 +96,7 @@ class TBuf {
 /// Owner of UB. One at a time per core.
 class TPipe {
  public:
-  explicit TPipe(Here here = {}) { addnorm::ascendc::OpenPipe(this, here); }
+  explicit TPipe(Here here = {}) { addnorm::ascendc::OpenPipe(this, __NPU_ARCH__, here); }
   ~TPipe() { addnorm::ascendc::ClosePipe(this); }
   TPipe(const TPipe&) = delete;
   TPipe& operator=(const TPipe&) = delete;

@@ -33,7 +33,7 @@ class GlobalTensor {
  public:
   using PrimType = T;
 
-  void SetGlobalBuffer(__gm__ T* buffer, uint64_t size) { view_ = {reinterpret_cast<uint8_t*>(buffer), size * sizeof(T), true}; }
+  void SetGlobalBuffer(__gm__ T* buffer, uint64_t size) { view_ = {reinterpret_cast<uint8_t*>(buffer), Bytes(size), true}; }
   /// Without a size only the allocation behind the pointer bounds the tensor.
   void SetGlobalBuffer(__gm__ T* buffer) { view_ = {reinterpret_cast<uint8_t*>(buffer), 0, false}; }
   const __gm__ T* GetPhyAddr() const { return reinterpret_cast<const T*>(view_.data); }
@@ -41,19 +41,23 @@ class GlobalTensor {
   uint64_t GetSize() const { return view_.bytes / sizeof(T); }
 
   T GetValue(uint64_t offset, Here here = {}) const {
-    addnorm::ascendc::TouchGlobal(view_, offset * sizeof(T), sizeof(T), addnorm::ascendc::Access::kRead, here);
+    addnorm::ascendc::TouchGlobal(view_, Bytes(offset), sizeof(T), addnorm::ascendc::Access::kRead, here);
     T value;
     __builtin_memcpy(&value, view_.data + offset * sizeof(T), sizeof(T));
     return value;
   }
   void SetValue(uint64_t offset, T value, Here here = {}) {
-    addnorm::ascendc::TouchGlobal(view_, offset * sizeof(T), sizeof(T), addnorm::ascendc::Access::kWrite, here);
+    addnorm::ascendc::TouchGlobal(view_, Bytes(offset), sizeof(T), addnorm::ascendc::Access::kWrite, here);
     __builtin_memcpy(view_.data + offset * sizeof(T), &value, sizeof(T));
   }
   /// The rest of the tensor from element `offset` on. Beyond the end it is empty, and the operation that uses it reports that.
   GlobalTensor operator[](uint64_t offset) const {
     GlobalTensor rest = *this;
-    const uint64_t bytes = offset * sizeof(T);
+    const uint64_t bytes = Bytes(offset);
+    if (bytes > INT64_MAX) {  // a negative offset, more likely than such a size
+      rest.view_ = {view_.data, 0, true};
+      return rest;
+    }
     rest.view_.data += bytes;
     rest.view_.bytes = bytes < view_.bytes ? view_.bytes - bytes : 0;
     return rest;
@@ -66,6 +70,9 @@ class GlobalTensor {
   const addnorm::ascendc::GlobalView& view() const { return view_; }
 
  private:
+  /// Saturates, so that a huge element count stays out of bounds.
+  static constexpr uint64_t Bytes(uint64_t elements) { return elements > UINT64_MAX / sizeof(T) ? UINT64_MAX : elements * sizeof(T); }
+
   addnorm::ascendc::GlobalView view_;
   ShapeInfo shape_info_;
 };
