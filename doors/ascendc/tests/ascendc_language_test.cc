@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Macros and functions of the language that are no operations: tiling data by its registered struct, printing, asserting.
+#undef NDEBUG  // assertions count here in every build
 #include <gtest/gtest.h>
 
 #include "kernel_operator.h"
@@ -43,7 +44,6 @@ TEST(Language, Prints) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "1 2 three\n");
 }
 
-#ifndef NDEBUG
 TEST(LanguageDeathTest, Asserts) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   const int rows = 1;
@@ -51,6 +51,5 @@ TEST(LanguageDeathTest, Asserts) {
   assert(rows == 1);
   EXPECT_DEATH(ASSERT(rows == 2), "rows == 2");
 }
-#endif
 
 }  // namespace
