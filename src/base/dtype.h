@@ -82,7 +82,7 @@ inline double LoadElement(const void* base, DType dtype, size_t index) {
   return 0.0;
 }
 
-// Rounds to fp32 first for the 16-bit types: an output is rounded once, from an fp32 value (contract C2).
+// Rounds to fp32 first for the 16-bit types: an output is rounded once, from an fp32 value (docs/numerics.md).
 inline void StoreElement(void* base, DType dtype, size_t index, double value) {
   switch (dtype) {
     case DType::kF32:

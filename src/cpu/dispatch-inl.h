@@ -21,7 +21,7 @@ using F32 = StaticType<DType::kF32>;
 using BF16 = StaticType<DType::kBF16>;
 using F16 = StaticType<DType::kF16>;
 
-// Hot recipes (activations, residual stream, parameters); Any is complete. See docs/measured.md for what each one buys.
+// Hot recipes (activations, residual stream, parameters); Any is complete.
 template <template <class> class Call, class Args, class... Rest>
 HWY_INLINE void Dispatch(const Args& args, DType act, DType res, DType par, Rest... rest) {
   if (args.wide) return Call<Recipe<double, StaticType<DType::kF64>, StaticType<DType::kF64>, StaticType<DType::kF64>>>::Run(args, rest...);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The dropout words of a chunk of columns (contract 3.2): blocks of Philox4x32-10 side by side, one per 32-bit lane.
+// The dropout words of a chunk of columns (docs/numerics.md): blocks of Philox4x32-10 side by side, one per 32-bit lane.
 
 #include "hwy/highway.h"
 #include "src/base/philox.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one definition of a row sum (contract C4): 64 fixed lanes (lane = column mod 64) in T over chunks of 256 columns (fine) or
+// The one definition of a row sum (docs/numerics.md): 64 fixed lanes (lane = column mod 64) in T over chunks of 256 columns (fine) or
 // 512 columns (coarse); at the end of a chunk each lane is added to its own wide accumulator (fp64 for fp32 rows, a compensated
 // pair for fp64 rows); at the end a fixed binary tree over the 64 wide lanes. The order does not know the width of a vector, so
 // all targets agree. Coarse is for the mean of LayerNorm: pass 2 corrects what pass 1 loses.

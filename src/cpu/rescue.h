@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Contract C6: rows whose fp32 sums leave the range of fp32 (or fp64 sums that of fp64) are computed again in scaled fp64.
+// Rows whose fp32 sums leave the range of fp32 (or fp64 sums that of fp64) are computed again in scaled fp64.
 // Rare, scalar, compiled once: the same bits whatever the SIMD target.
 #ifndef ADDNORM_SRC_CPU_RESCUE_H_
 #define ADDNORM_SRC_CPU_RESCUE_H_
