@@ -60,6 +60,8 @@ Format FormatOf(DType dtype) {
       return {8, 52, 1023, 600};
     case DType::kBool:
       return {1, 0, 0, 0};
+    default:
+      break;  // no operand of a norm
   }
   return {};
 }

@@ -73,7 +73,7 @@ Format FormatOf(DType dtype) {
       return {8, -126, 127};
     case DType::kF64:
       return {53, -1022, 1023};
-    case DType::kBool:
+    default:
       break;
   }
   std::abort();  // a fault of the test
@@ -90,6 +90,8 @@ long double Load(DType dtype, const void* data, ptrdiff_t index) {
     case DType::kF16:
     case DType::kBF16:
       return static_cast<long double>(TableOf(dtype)[ReadAs<uint16_t>(data, index)]);
+    default:
+      break;
   }
   std::abort();
 }
@@ -105,6 +107,8 @@ void Store(DType dtype, void* data, ptrdiff_t index, long double value) {
     case DType::kF16:
     case DType::kBF16:
       return WriteAs(data, index, Bits16(dtype, Round(dtype, value)));
+    default:
+      break;
   }
 }
 

@@ -41,6 +41,8 @@ int32_t NumberOf(DType dtype) {
       return Numbers().f64;
     case DType::kBool:
       return Numbers().boolean;
+    default:
+      break;  // no output has such a type
   }
   throw std::runtime_error("addnorm: an element type that the torch door does not know");
 }

@@ -22,7 +22,11 @@ namespace addnorm {
   X(kF16, 2, "float16")   \
   X(kBF16, 2, "bfloat16") \
   X(kF64, 8, "float64")   \
-  X(kBool, 1, "bool")
+  X(kBool, 1, "bool")     \
+  X(kI8, 1, "int8")       \
+  X(kI32, 4, "int32")     \
+  X(kI64, 8, "int64")     \
+  X(kU64, 8, "uint64")
 
 enum class DType : uint8_t {
 #define ADDNORM_X(name, bytes, text) name,
@@ -43,6 +47,8 @@ enum class Code : uint8_t {
   kBadValue,     // an attribute (eps, p, ...) is out of range
   kUnsupported,  // a target or backend that this build or machine does not have
   kInternal,     // a broken invariant of addnorm itself
+  kTimeout,      // a collective call did not end before its deadline
+  kPeer,         // another rank died, disagrees or failed
 };
 
 /// A Code and a text that names the API, the argument, what it got and what it expected. Holds its text, never allocates.

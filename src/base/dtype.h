@@ -78,6 +78,13 @@ inline double LoadElement(const void* base, DType dtype, size_t index) {
       return LoadBits<double>(base, index);
     case DType::kBool:
       return LoadBits<uint8_t>(base, index) ? 1.0 : 0.0;
+    case DType::kI8:
+      return LoadBits<int8_t>(base, index);
+    case DType::kI32:
+      return LoadBits<int32_t>(base, index);
+    case DType::kI64:
+    case DType::kU64:
+      break;  // packed words, not numbers
   }
   return 0.0;
 }
@@ -95,6 +102,11 @@ inline void StoreElement(void* base, DType dtype, size_t index, double value) {
       return StoreBits(base, index, value);
     case DType::kBool:
       return StoreBits(base, index, static_cast<uint8_t>(value != 0.0));
+    case DType::kI8:
+    case DType::kI32:
+    case DType::kI64:
+    case DType::kU64:
+      return;  // never an output
   }
 }
 
