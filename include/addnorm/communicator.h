@@ -30,6 +30,7 @@ struct CallHeader {
   uint32_t partial_type = 0;  // DType in which partial sums cross ranks
   uint32_t result_type = 0;   // DType of y and norm_out
   uint32_t refused = 0;       // not 0: this rank's arguments were refused (a Code); the others fail with it instead of waiting
+  uint64_t replicated = 0;    // fingerprint, by sample, of what every rank must hold alike: residual and gamma
 };
 
 /// How the rows of one call are cut: `blocks` row blocks, each cut again into one share per rank. All a function of (rows, blocks, ranks).
