@@ -36,12 +36,14 @@ struct MatmulArgs {
   } antiquant;
 };
 
-// Weights packed for one target, in the caller's memory (64-byte aligned). 0 bytes if n or k is 0.
+// Weights packed for one target, in the caller's memory (64-byte aligned). 0 bytes if n or k is 0. Packing reads and writes every weight
+// once: worth it for weights that are used again, also by the next row block of the same call.
 size_t PackedWeightBytes(const Target& target, const MatmulArgs& args);
 void PackWeights(const Target& target, const MatmulArgs& args, std::byte* packed, const Executor& executor);
 
 // out[i, j] (fp32, out_stride elements apart) for rows [rows.begin, rows.end) of x1, written to out row i - rows.begin.
-// packed: from PackWeights on the same target and arguments (m apart), or null: packed on the fly, in the workspace.
+// packed: from PackWeights on the same target and arguments (m, x1 and what is per call apart: bias, scales, offsets), or null: packed on
+// the fly, chunk by chunk, in the workspace (64-byte aligned). rows may be at most args.m; fewer need less than MatmulWorkspaceBytes says.
 size_t MatmulWorkspaceBytes(const Target& target, const MatmulArgs& args, bool packed, const Executor& executor);
 void RunMatmul(const Target& target, const MatmulArgs& args, const std::byte* packed, RowRange rows, float* out, size_t out_stride,
                std::span<std::byte> workspace, const Executor& executor);
