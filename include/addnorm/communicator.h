@@ -4,7 +4,8 @@
 //
 // One collective call goes: Begin - per block of rows: Partial, PublishPartial, CollectPartials, Result, PublishResult - Commit - ResultOf
 // - End. Every step takes the deadline given to Begin. After an error the communicator is poisoned: every later call fails at once with the
-// same cause. Error texts name the culprit rank and, where ranks disagree, the field. One thread at a time may use a Communicator.
+// same cause. (One error is none: when a rank has refused its arguments, all ranks know it in Begin, and the next call may succeed.)
+// Error texts name the culprit rank and, where ranks disagree, the field. One thread at a time may use a Communicator.
 #ifndef ADDNORM_COMMUNICATOR_H_
 #define ADDNORM_COMMUNICATOR_H_
 
@@ -13,6 +14,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "addnorm/types.h"
 
@@ -87,6 +89,8 @@ class ADDNORM_API Communicator {
   virtual void End() = 0;
   /// A failure of this rank inside a call: poisons the communicator, so that the others fail at once and name this rank.
   virtual void Abort(const Status& why) = 0;
+  /// What the ranks did last, one step per line, as far as this rank can see. For reports of failures.
+  virtual std::string History() const { return std::string(); }
 };
 
 }  // namespace addnorm
