@@ -17,6 +17,8 @@ constexpr int64_t kOddSizes[] = {
     0, 1, 2, 3, -1, 7, int64_t{1} << 32, int64_t{1} << 40, int64_t{1} << 46, std::numeric_limits<int64_t>::max()};
 constexpr int64_t kOddStrides[] = {
     0, 1, 2, 3, 5, -1, 100, int64_t{1} << 45, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()};
+constexpr aclFormat kFormats[] = {ACL_FORMAT_NCHW,  ACL_FORMAT_NHWC,       ACL_FORMAT_NCL,       ACL_FORMAT_NCDHW,
+                                  ACL_FORMAT_NDHWC, ACL_FORMAT_FRACTAL_NZ, ACL_FORMAT_UNDEFINED, static_cast<aclFormat>(31)};
 constexpr int64_t kOddOffsets[] = {1, 2, 7, -1, int64_t{1} << 45, std::numeric_limits<int64_t>::max()};
 
 class Run {
@@ -163,7 +165,7 @@ class Run {
         if (t->storage[0] > 0) --t->storage[0];
         return;
       case 8:
-        t->format = bytes_.OneIn(2) ? ACL_FORMAT_NCHW : bytes_.OneIn(2) ? ACL_FORMAT_NDHWC : ACL_FORMAT_FRACTAL_NZ;
+        t->format = bytes_.Pick(kFormats);
         return;
       case 9:
         call_.tensors.erase(name);
@@ -305,14 +307,26 @@ class Run {
     aclrtSetDevice(0);
     bool late = false;
     std::vector<std::pair<std::string, std::vector<std::byte>>> inputs, outside;
-    for (auto& [name, t] : call_.tensors) late = late || (t.no_data && IsUsed(name) && Product(t.shape) != 0);
+    for (auto& [name, t] : call_.tensors) late = late || (t.no_data && IsTouched(name));
     if (bytes_.OneIn(2)) expect(call_.Phase2(at, size, nullptr, nullptr), 161001, "null executor");
+    // A refusal takes the executor, unless it is a repeatable one.
+    const bool repeatable = bytes_.OneIn(2);
+    if (repeatable) expect(aclSetAclOpExecutorRepeatable(executor), 0, "repeatable");
+    const auto refused = [&](void* w, uint64_t s, aclnnStatus want, const char* what) {
+      expect(call_.Phase2(w, s, executor, nullptr), want, what);
+      if (repeatable) return;
+      expect(aclDestroyAclOpExecutor(executor), 161002, "destroy after a refusal");
+      RecentText();
+      uint64_t again = 0;
+      expect(call_.Phase1(&again, &executor), 0, "phase 1 again");
+      if (again != size) Report("phase 1 asks for another workspace the second time");
+    };
     if (size != 0 && !late) {
-      if (bytes_.OneIn(2)) expect(call_.Phase2(nullptr, size, executor, nullptr), 161001, "null workspace");
-      if (bytes_.OneIn(2)) expect(call_.Phase2(at, size - 1, executor, nullptr), 161002, "small workspace");
+      if (bytes_.OneIn(2)) refused(nullptr, size, 161001, "null workspace");
+      if (bytes_.OneIn(2)) refused(at, size - 1, 161002, "small workspace");
     }
     if (late) {
-      expect(call_.Phase2(at, size, executor, nullptr), 161001, "no address");
+      refused(at, size, 161001, "no address");
       return expect(aclDestroyAclOpExecutor(executor), 0, "destroy");
     }
     for (auto& [name, t] : call_.tensors) {
@@ -327,7 +341,8 @@ class Run {
     }
     OpCall dense = DenseCall();
     expect(call_.Phase2(at, size, executor, nullptr), 0, "exact workspace");
-    expect(call_.Phase2(at, size, executor, nullptr), 161002, "second run");
+    if (repeatable) expect(aclDestroyAclOpExecutor(executor), 0, "destroy");
+    expect(call_.Phase2(at, size, executor, nullptr), 161002, "run of a dead executor");
     RecentText();
     for (auto& [name, bytes] : inputs) {
       if (*call_.tensors[name].memory != bytes) Report(name + " has changed");
@@ -345,6 +360,20 @@ class Run {
     if (call_.op == Op::kLayerNorm && IsOutput(name) && name != "out") return Product(call_.tensors.at(name).shape) != 0;
     return !(name == "xOut" && call_.op == Op::kAddLayerNorm && !call_.additional_output) &&
            !(name == "biasOptional" && call_.op == Op::kLayerNormBackward);
+  }
+
+  // Whether phase 2 of a valid call reads or writes an element of it.
+  bool IsTouched(const std::string& name) const {
+    const auto is_empty = [this](const char* tensor) { return Product(call_.tensors.at(tensor).shape) == 0; };
+    if (!IsUsed(name) || is_empty(name.c_str())) return false;
+    const bool by_list = call_.op == Op::kLayerNormBackward || call_.op == Op::kLayerNorm;
+    const bool backward = call_.op == Op::kLayerNormBackward || call_.op == Op::kAddLayerNormGrad;
+    if (call_.op == Op::kLayerNormBackward && call_.mask == std::vector<bool>{false, false, false}) return false;
+    const bool no_columns =
+        by_list ? Product(call_.normalized_shape) == 0 : is_empty(call_.tensors.count("gamma") != 0 ? "gamma" : "dgammaOut");
+    if (no_columns) return !backward && IsOutput(name) && (name.rfind("mean", 0) == 0 || name.rfind("rstd", 0) == 0);
+    if (is_empty(InfoOf(call_.op).inputs[0])) return backward && IsOutput(name);
+    return true;
   }
 
   // The same call on contiguous copies, which needs neither copies nor care.

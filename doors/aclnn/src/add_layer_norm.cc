@@ -75,13 +75,13 @@ aclnnStatus aclnnAddLayerNormGetWorkspaceSize(const aclTensor* x1, const aclTens
   Call c(kApi, kShape, workspaceSize, executor);
   const bool present = c.NotNull(1, "x1", x1) && c.NotNull(1, "x2", x2) && c.NotNull(1, "gamma", gamma) && c.NotNull(1, "beta", beta) &&
                        c.NotNull(2, "yOut", yOut) && c.NotNull(2, "meanOut", meanOut) && c.NotNull(2, "rstdOut", rstdOut) &&
-                       c.NotNull(2, "xOut", xOut) && c.Begin(3) && c.NoFailedCreation({biasOptional});
+                       c.NotNull(2, "xOut", xOut) && c.Begin(3) && c.NoFailedCreation({{"biasOptional", biasOptional}});
   bool valid = present && c.Take(kX1, "x1", x1, Role::kRows, false) && c.Take(kX2, "x2", x2, Role::kRows, false) &&
                c.Take(kGamma, "gamma", gamma, Role::kCols, false) && c.Take(kBeta, "beta", beta, Role::kCols, false) &&
                c.Take(kBias, "biasOptional", biasOptional, Role::kRows, false) && c.Take(kY, "yOut", yOut, Role::kRows, true) &&
                c.Take(kMean, "meanOut", meanOut, Role::kStat, true) && c.Take(kRstd, "rstdOut", rstdOut, Role::kStat, true) &&
                c.Take(kX, "xOut", xOut, additionalOutput ? Role::kRows : Role::kNone, true) && CheckTypes(c);
-  for (int slot = 0; valid && slot < kSlots; ++slot) valid = c.PlainFormat(slot);
+  for (int slot = 0; valid && slot < kSlots; ++slot) valid = slot == kBias || c.PlainFormat(slot);  // optional: not asked
   if (!valid || !c.Eps("epsilon", epsilon) || !CheckShapes(c)) return c.status();
   Executor& e = c.executor();
   e.fill_stats = e.cols == 0;

@@ -73,14 +73,15 @@ aclnnStatus aclnnAddLayerNormGradGetWorkspaceSize(const aclTensor* dy, const acl
   Call c(kApi, kShape, workspaceSize, executor);
   const bool present = c.NotNull(1, "dy", dy) && c.NotNull(1, "x1", x1) && c.NotNull(1, "x2", x2) && c.NotNull(1, "rstd", rstd) &&
                        c.NotNull(1, "mean", mean) && c.NotNull(2, "dxOut", dxOut) && c.NotNull(2, "dgammaOut", dgammaOut) &&
-                       c.NotNull(2, "dbetaOut", dbetaOut) && c.Begin(3) && c.NoFailedCreation({gamma, dsumOptional});
+                       c.NotNull(2, "dbetaOut", dbetaOut) && c.Begin(3) &&
+                       c.NoFailedCreation({{"gamma", gamma}, {"dsumOptional", dsumOptional}});
   bool valid = present && c.Take(kDy, "dy", dy, Role::kRows, false) && c.Take(kX1, "x1", x1, Role::kRows, false) &&
                c.Take(kX2, "x2", x2, Role::kRows, false) && c.Take(kRstd, "rstd", rstd, Role::kStat, false) &&
                c.Take(kMean, "mean", mean, Role::kStat, false) && c.Take(kGamma, "gamma", gamma, Role::kCols, false) &&
                c.Take(kDsum, "dsumOptional", dsumOptional, Role::kRows, false) && c.Take(kDx, "dxOut", dxOut, Role::kRows, true) &&
                c.Take(kDgamma, "dgammaOut", dgammaOut, Role::kCols, true) && c.Take(kDbeta, "dbetaOut", dbetaOut, Role::kCols, true) &&
                CheckTypes(c);
-  for (int slot = 0; valid && slot < kSlots; ++slot) valid = c.PlainFormat(slot);
+  for (int slot = 0; valid && slot < kSlots; ++slot) valid = slot == kDsum || c.PlainFormat(slot);  // optional: not asked
   if (!valid || !CheckShapes(c)) return c.status();
   return c.Finish(c.executor().cols == 0 ? nullptr : MakeGradPlan);
 }

@@ -67,12 +67,18 @@ bool Call::Begin(int rule) noexcept {
   return true;
 }
 
-bool Call::NoFailedCreation(std::initializer_list<const void*> optional) noexcept {
-  if (std::find(optional.begin(), optional.end(), nullptr) == optional.end()) return true;
-  if (!TakeFailedCreation()) return true;
-  return Refuse(
-      ACLNN_ERR_PARAM_INVALID, kRuleCreation,
-      "of an optional tensor is null after a creation that failed, expected its text to be read (aclGetRecentErrMsg) if that is meant");
+bool Call::NoFailedCreation(std::initializer_list<Optional> optional) noexcept {
+  if (failed_creation_ == nullptr) return true;
+  char names[120] = "";
+  size_t used = 0;
+  for (const Optional& o : optional) {
+    if (o.handle != nullptr || used >= sizeof names) continue;
+    used += static_cast<size_t>(std::snprintf(names + used, sizeof names - used, used == 0 ? "'%s'" : " or '%s'", o.name));
+  }
+  return used == 0 || Refuse(ACLNN_ERR_PARAM_INVALID, kRuleCreation,
+                             "%s is null after a creation that failed (%s), expected a tensor, or that text to be read first "
+                             "(aclGetRecentErrMsg)",
+                             names, failed_creation_);
 }
 
 bool Call::Take(int slot, const char* name, const aclTensor* handle, Role role, bool output) noexcept {
@@ -97,10 +103,7 @@ bool Call::Take(int slot, const char* name, const aclTensor* handle, Role role, 
   o.view.element_bytes = static_cast<int>(SizeOf(o.dtype));
   o.offset = tensor->offset;
   o.address = static_cast<std::byte*>(__atomic_load_n(&tensor->data, __ATOMIC_RELAXED));
-  const int64_t* storage = tensor->storage;
-  const auto storage_rank = static_cast<int>(tensor->storage_rank);
-  const bool sensible = std::all_of(storage, storage + storage_rank, [](int64_t n) { return n >= 0; });
-  o.storage = storage_rank == 0 ? -1 : sensible ? CountElements(storage, storage_rank) : 0;
+  o.storage = StorageElements(*tensor);
   return true;
 }
 
@@ -146,11 +149,12 @@ bool Call::Type(int rule, int slot, aclDataType expected, const char* whose, boo
 
 bool Call::PlainFormat(int slot) noexcept {
   const Operand& o = (*this)[slot];
+  constexpr int kDhwcn = 31;  // of the graph engine; aclFormat has no name for it
   const int format = static_cast<int>(o.format);
   return !o.present || format == ACL_FORMAT_ND || format == ACL_FORMAT_NCHW || format == ACL_FORMAT_NHWC || format == ACL_FORMAT_NCL ||
-         format == ACL_FORMAT_NCDHW ||
-         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleFormat, "'%s' format is %d, expected ND (2), NCHW (0), NHWC (1), NCDHW (30) or NCL (47)",
-                o.name, format);
+         format == ACL_FORMAT_NCDHW || format == kDhwcn ||
+         Refuse(ACLNN_ERR_PARAM_INVALID, kRuleFormat,
+                "'%s' format is %d, expected ND (2), NCHW (0), NHWC (1), NCDHW (30), DHWCN (31) or NCL (47)", o.name, format);
 }
 
 bool Call::Rank(aclnnStatus code, int rule, int slot, int min, int max) noexcept {
@@ -236,7 +240,7 @@ bool Call::Memory(const Operand& o) noexcept {
               DimsText(o.view.shape, o.view.rank).c_str(), DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
     return false;
   }
-  return !o.output || !OverlapsItself(o.view) ||
+  return !o.output || OverlapsItself(o.view) == Sharing::kNone ||
          Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' stride list is %s for shape %s, expected an output that does not overlap itself",
                 o.name, DimsText(o.view.strides, o.view.rank).c_str(), DimsText(o.view.shape, o.view.rank).c_str());
 }
@@ -249,10 +253,9 @@ aclnnStatus Call::Finish(addnorm::Status (*make_plan)(const Executor&, Plan*)) n
     if (!Memory(o)) return status_;
     o.Locate();
   }
-  const Operand *output, *other;
-  if (FindOverlap(e, &output, &other) &&
-      !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap, "'%s' memory is shared with '%s', expected memory of its own or exactly an input's",
-              output->name, other->name)) {
+  const Clash clash = FindClash(e);
+  if (clash && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap, "'%s' memory %s with '%s', expected memory of its own or exactly an input's",
+                       clash.output->name, clash.verb(), clash.other->name)) {
     return status_;
   }
   e.make_plan = make_plan;

@@ -13,6 +13,7 @@
 
 #include "aclnn/acl_meta.h"
 #include "doors/aclnn/src/executor.h"
+#include "doors/aclnn/src/message.h"
 
 namespace addnorm::aclnn {
 
@@ -40,7 +41,11 @@ class Call {
  public:
   // shape_code: what faults of shape give, 161002 or 561002.
   Call(const char* api, aclnnStatus shape_code, uint64_t* workspace_size, aclOpExecutor** executor) noexcept
-      : api_(api), shape_code_(shape_code), workspace_size_(workspace_size), executor_out_(executor) {}
+      : api_(api),
+        shape_code_(shape_code),
+        workspace_size_(workspace_size),
+        executor_out_(executor),
+        failed_creation_(TakeFailedCreation()) {}
 
   aclnnStatus status() const { return status_; }
   Executor& executor() { return *executor_; }
@@ -52,8 +57,13 @@ class Call {
   bool NotNull(int rule, const char* name, const void* pointer) noexcept;
   // workspaceSize and executor are not null, and there is memory.
   bool Begin(int rule) noexcept;
-  // `optional`: the pointers that may be null. If one is, and the last creation of an object on this thread failed, that is no accident.
-  bool NoFailedCreation(std::initializer_list<const void*> optional) noexcept;
+  // `optional`: the tensors that may be null. If one is, and a tensor could not be created since this thread's last phase 1, that is no
+  // accident.
+  struct Optional {
+    const char* name;
+    const aclTensor* handle;
+  };
+  bool NoFailedCreation(std::initializer_list<Optional> optional) noexcept;
   // Copies what a handle stands for; null leaves the operand absent.
   bool Take(int slot, const char* name, const aclTensor* handle, Role role, bool output) noexcept;
   bool TakeDims(const char* name, const aclIntArray* handle, int rule, int64_t (&dims)[kMaxRank], int* count) noexcept;
@@ -84,6 +94,7 @@ class Call {
   aclnnStatus shape_code_, status_ = ACLNN_SUCCESS;
   uint64_t* workspace_size_;
   aclOpExecutor** executor_out_;
+  const char* failed_creation_;  // why; null if none failed
   std::unique_ptr<Executor> executor_;
 };
 

@@ -76,13 +76,21 @@ struct Executor : Work {
   uint64_t workspace_given = 0;
 
   const Operand& operator[](int slot) const { return operands[slot]; }
+  // Whether phase 2 reads or writes an element of the operand. What it does not touch needs no memory.
+  bool Touches(const Operand& operand) const;
 };
 
 // Decides what is staged, lays the workspace out and makes the core's plan. The text of what the core refuses.
 addnorm::Status PlanExecutor(Executor* executor) noexcept;
 
-// The first pair of operands that share memory where they may not; false if there is none.
-bool FindOverlap(const Executor& executor, const Operand** output, const Operand** other) noexcept;
+// An output and another operand that share memory where they may not, or of which that cannot be told.
+struct Clash {
+  Sharing sharing = Sharing::kNone;
+  const Operand *output = nullptr, *other = nullptr;
+  explicit operator bool() const { return sharing != Sharing::kNone; }
+  const char* verb() const { return sharing == Sharing::kSome ? "is shared" : "may be shared (the strides are too irregular to tell)"; }
+};
+Clash FindClash(const Executor& executor) noexcept;
 
 // Describes the operands again after their addresses changed. The one that would now have to be staged and is not; null if all is well.
 const Operand* RedescribeOperands(Executor* executor) noexcept;

@@ -45,14 +45,15 @@ bool CheckShapes(Call& c, const int64_t* norm, int norm_rank) noexcept {
   }
   const Expected norm_shape{norm, norm_rank, "the value of 'normalizedShape'"}, full = c.ShapeOf(kInput, "the shape of 'input'");
   const Expected rows{full.dims, full.count, "the rows of 'input'"};
-  if (!c.Shape(kInvalid, 5, kWeight, norm_shape) || !c.Shape(kInvalid, 6, kBias, norm_shape) || !c.Shape(kInvalid, 7, kOut, full))
-    return false;
+  if (!c.Shape(kInvalid, 5, kWeight, norm_shape) || !c.Shape(kInvalid, 6, kBias, norm_shape) || !c.Split(kInput, norm_rank)) return false;
+  // Without rows nothing is written, whatever `out` is.
+  if (c.executor().rows != 0 && !c.Shape(kInvalid, 7, kOut, full)) return false;
   // A statistic without elements says "not wanted", as null does.
   for (const Slot slot : {kMean, kRstd}) {
     if (c[slot].present && CountElements(c[slot].view.shape, c[slot].view.rank) == 0) c[slot].role = Role::kNone;
     if (c[slot].used() && !c.StatShape(8, slot, rows, norm_rank, false)) return false;
   }
-  return c.Split(kInput, norm_rank);
+  return true;
 }
 
 }  // namespace
@@ -69,7 +70,11 @@ aclnnStatus aclnnLayerNormGetWorkspaceSize(const aclTensor* input, const aclIntA
   int64_t norm[kMaxRank] = {};
   int norm_rank = 0;
   const bool present = c.NotNull(1, "input", input) && c.NotNull(1, "normalizedShape", normalizedShape) && c.NotNull(1, "out", out) &&
-                       c.Begin(2) && c.NoFailedCreation({weightOptional, biasOptional, meanOutOptional, rstdOutOptional});
+                       c.Begin(2) &&
+                       c.NoFailedCreation({{"weightOptional", weightOptional},
+                                           {"biasOptional", biasOptional},
+                                           {"meanOutOptional", meanOutOptional},
+                                           {"rstdOutOptional", rstdOutOptional}});
   bool valid = present && c.Take(kInput, "input", input, Role::kRows, false) &&
                c.Take(kWeight, "weightOptional", weightOptional, Role::kCols, false) &&
                c.Take(kBias, "biasOptional", biasOptional, Role::kCols, false) && c.Take(kOut, "out", out, Role::kRows, true) &&

@@ -102,12 +102,12 @@ aclnnStatus Phase1(const Arguments& a, uint64_t* workspace_size, aclOpExecutor**
   bool mask[3] = {};
   int64_t norm[kMaxRank] = {};
   int norm_rank = 0;
-  const bool present = c.NotNull(1, "gradOut", a.grad_out) && c.NotNull(1, "input", a.input) &&
-                       c.NotNull(1, "normalizedShape", a.normalized_shape) && c.NotNull(1, "mean", a.mean) &&
-                       c.NotNull(1, "rstd", a.rstd) && c.NotNull(1, "outputMask", a.mask) && c.TakeMask("outputMask", a.mask, 10, mask) &&
-                       (!mask[0] || c.NotNull(2, "gradInputOut", a.grad_input)) &&
-                       (!mask[1] || c.NotNull(3, "gradWeightOut", a.grad_weight)) &&
-                       (!mask[2] || c.NotNull(4, "gradBiasOut", a.grad_bias)) && c.Begin(5) && c.NoFailedCreation({a.weight, a.bias});
+  const bool present =
+      c.NotNull(1, "gradOut", a.grad_out) && c.NotNull(1, "input", a.input) && c.NotNull(1, "normalizedShape", a.normalized_shape) &&
+      c.NotNull(1, "mean", a.mean) && c.NotNull(1, "rstd", a.rstd) && c.NotNull(1, "outputMask", a.mask) &&
+      c.TakeMask("outputMask", a.mask, 10, mask) && (!mask[0] || c.NotNull(2, "gradInputOut", a.grad_input)) &&
+      (!mask[1] || c.NotNull(3, "gradWeightOut", a.grad_weight)) && (!mask[2] || c.NotNull(4, "gradBiasOut", a.grad_bias)) && c.Begin(5) &&
+      c.NoFailedCreation({{"weightOptional", a.weight}, {"biasOptional", a.bias}});
   const bool valid = present && TakeAll(c, a, mask) && c.TakeDims("normalizedShape", a.normalized_shape, 14, norm, &norm_rank) &&
                      CheckTypes(c) && CheckRanks(c) && CheckShapes(c, norm, norm_rank);
   if (!valid) return c.status();

@@ -11,7 +11,9 @@ namespace {
 struct Recent {
   char text[512];
   bool unread;
-  bool failed_creation;
+  bool is_creation;      // `text` is why no tensor was created
+  bool failed_creation;  // and no phase 1 has been told, nor has the program read it
+  char creation[200];
 };
 thread_local constinit Recent recent = {};
 
@@ -20,6 +22,7 @@ thread_local constinit Recent recent = {};
 int32_t FailV(int32_t code, const char* format, va_list arguments) noexcept {
   std::vsnprintf(recent.text, sizeof recent.text, format, arguments);  // NOLINT(clang-analyzer-valist.Uninitialized)
   recent.unread = true;
+  recent.is_creation = false;
   return code;
 }
 
@@ -31,12 +34,15 @@ int32_t Fail(int32_t code, const char* format, ...) noexcept {
   return code;
 }
 
-void NoteFailedCreation() noexcept { recent.failed_creation = true; }
+void NoteFailedCreation() noexcept {
+  recent.is_creation = recent.failed_creation = true;
+  std::snprintf(recent.creation, sizeof recent.creation, "%.199s", recent.text);
+}
 
-bool TakeFailedCreation() noexcept {
+const char* TakeFailedCreation() noexcept {
   const bool failed = recent.failed_creation;
   recent.failed_creation = false;
-  return failed;
+  return failed ? recent.creation : nullptr;
 }
 
 }  // namespace addnorm::aclnn
@@ -45,6 +51,6 @@ extern "C" const char* aclGetRecentErrMsg(void) noexcept {
   auto& recent = addnorm::aclnn::recent;
   if (!recent.unread) return nullptr;
   recent.unread = false;
-  recent.failed_creation = false;
+  if (recent.is_creation) recent.failed_creation = false;
   return recent.text;
 }

@@ -12,10 +12,10 @@ namespace addnorm::aclnn {
 int32_t Fail(int32_t code, const char* format, ...) noexcept __attribute__((format(printf, 2, 3)));
 int32_t FailV(int32_t code, const char* format, va_list arguments) noexcept __attribute__((format(printf, 2, 0)));
 
-// A tensor or array could not be created on this thread, and nobody has read the text yet. A null optional argument then most likely is
-// that object, and not "absent". Take returns whether it was so, and forgets it.
+// A tensor could not be created on this thread, for the reason that Fail has just been given. A null optional argument of the next phase 1
+// then most likely is that tensor, and not "absent". Take gives the reason, null if there is none or it has been read, and forgets it.
 void NoteFailedCreation() noexcept;
-bool TakeFailedCreation() noexcept;
+const char* TakeFailedCreation() noexcept;
 
 }  // namespace addnorm::aclnn
 #endif  // ADDNORM_DOORS_ACLNN_MESSAGE_H_

@@ -13,11 +13,6 @@
 namespace addnorm::aclnn {
 namespace {
 
-std::nullptr_t CreationFailed() noexcept {
-  NoteFailedCreation();
-  return nullptr;
-}
-
 // Null handles are the caller's business.
 template <class Object>
 aclnnStatus Bad(const char* api, const char* name, const void* handle) noexcept {
@@ -38,14 +33,14 @@ template <class Object, class Value>
 void* CreateArray(const char* api, const Value* values, uint64_t size) noexcept {
   if (values == nullptr && size != 0) {
     Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-1: argument 'value' is null, expected %" PRIu64 " values", api, size);
-    return CreationFailed();
+    return nullptr;
   }
   constexpr uint64_t kMaxValues = uint64_t{1} << 32;
   // NOLINTNEXTLINE(bugprone-sizeof-expression): a list holds pointers
   void* memory = size > kMaxValues ? nullptr : std::malloc(sizeof(Object) + size * sizeof(Value));
   if (memory == nullptr) {
     Fail(ACLNN_ERR_INNER, "%s: no memory for %" PRIu64 " values", api, size);
-    return CreationFailed();
+    return nullptr;
   }
   auto* array = new (memory) Object{size};
   for (uint64_t i = 0; i < size; ++i) array->values()[i] = values[i];
@@ -53,7 +48,7 @@ void* CreateArray(const char* api, const Value* values, uint64_t size) noexcept 
   if (handle == nullptr) {
     std::free(memory);
     Fail(ACLNN_ERR_INNER, "%s: no free handle", api);
-    return CreationFailed();
+    return nullptr;
   }
   return handle;
 }
@@ -150,7 +145,10 @@ aclnnStatus aclnnFinalize(void) noexcept { return ACLNN_SUCCESS; }
 
 aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDataType dataType, const int64_t* stride, int64_t offset,
                            aclFormat format, const int64_t* storageDims, uint64_t storageDimsNum, void* tensorData) noexcept {
-  if (!CheckDims("viewDims", viewDims, viewDimsNum) || !CheckDims("storageDims", storageDims, storageDimsNum)) return CreationFailed();
+  if (!CheckDims("viewDims", viewDims, viewDimsNum) || !CheckDims("storageDims", storageDims, storageDimsNum)) {
+    NoteFailedCreation();
+    return nullptr;
+  }
   void* memory = std::malloc(sizeof(Tensor));
   void* handle = nullptr;
   if (memory != nullptr) {
@@ -167,7 +165,8 @@ aclTensor* aclCreateTensor(const int64_t* viewDims, uint64_t viewDimsNum, aclDat
   if (handle == nullptr) {
     std::free(memory);
     Fail(ACLNN_ERR_INNER, "aclCreateTensor: no memory");
-    return CreationFailed();
+    NoteFailedCreation();
+    return nullptr;
   }
   return static_cast<aclTensor*>(handle);
 }

@@ -32,17 +32,16 @@ void Fill(const Operand& o, float value) noexcept {
 }
 
 aclnnStatus Compute(Executor& e) noexcept {
-  if (e.fill_stats) {
+  if (e.make_plan == nullptr) {  // at most statistics are written
     for (int i = 0; i < e.count; ++i) {
-      const bool stat = e[i].used() && e[i].output && e[i].role == Role::kStat;
-      if (stat) Fill(e[i], i == e.mean_slot ? e.mean_fill : std::numeric_limits<float>::quiet_NaN());
+      if (e.Touches(e[i])) Fill(e[i], i == e.mean_slot ? e.mean_fill : std::numeric_limits<float>::quiet_NaN());
     }
+    return ACLNN_SUCCESS;
   }
-  if (e.make_plan == nullptr) return ACLNN_SUCCESS;
   std::byte* stage = e.stage_bytes == 0 ? e.workspace : AlignUp(e.workspace);
   if (!e.planned || (e.stage_bytes != 0 && e.planned_stage != stage)) {
     for (Operand& o : e.operands) {
-      if (o.used() && o.staged) o.core_data = stage + o.stage_offset;
+      if (o.staged) o.core_data = stage + o.stage_offset;
     }
     const addnorm::Status status = e.make_plan(e, &e.plan);
     if (!status.ok()) return Fail(ACLNN_ERR_INNER, "%s", status.message());
@@ -50,14 +49,14 @@ aclnnStatus Compute(Executor& e) noexcept {
     e.planned_stage = stage;
   }
   for (int i = 0; i < e.count; ++i) {
-    if (e[i].used() && e[i].staged && !e[i].output) Gather(e[i].view, e[i].core_data);
+    if (e[i].staged && !e[i].output) Gather(e[i].view, e[i].core_data);
   }
   std::byte* own = stage + e.stage_bytes;
   const std::span<std::byte> rest(own, e.workspace == nullptr ? 0 : static_cast<size_t>(e.workspace + e.workspace_given - own));
   const addnorm::Status status = e.plan.Run(rest, DefaultExecutor());
   if (!status.ok()) return Fail(ACLNN_ERR_INNER, "%s", status.message());
   for (int i = 0; i < e.count; ++i) {
-    if (e[i].used() && e[i].staged && e[i].output) Scatter(e[i].core_data, e[i].view);
+    if (e[i].staged && e[i].output) Scatter(e[i].core_data, e[i].view);
   }
   return ACLNN_SUCCESS;
 }
@@ -119,18 +118,18 @@ aclnnStatus CheckWorkspace(const Executor& e, void* workspace, uint64_t size) no
 aclnnStatus CheckAddresses(Executor& e) noexcept {
   if (!e.addresses_changed) return ACLNN_SUCCESS;
   for (int i = 0; i < e.count; ++i) {
-    if (e[i].used() && e[i].address == nullptr && CountElements(e[i].view.shape, e[i].view.rank) != 0) {
+    if (e.Touches(e[i]) && e[i].address == nullptr) {
       return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-11: argument '%s' address is null, expected memory (aclSetTensorAddr)", e.api,
                   e[i].name);
     }
   }
-  const Operand *output, *other;
-  if (FindOverlap(e, &output, &other)) {
+  if (const Clash clash = FindClash(e)) {
     return Fail(ACLNN_ERR_PARAM_INVALID,
-                "%s: rule 161002-25: argument '%s' memory is shared with '%s', expected memory of its own or exactly an input's", e.api,
-                output->name, other->name);
+                "%s: rule 161002-25: argument '%s' memory %s with '%s', expected memory of its own or exactly an input's", e.api,
+                clash.output->name, clash.verb(), clash.other->name);
   }
-  if (const Operand* o = RedescribeOperands(&e)) {
+  const Operand* o = e.make_plan == nullptr ? nullptr : RedescribeOperands(&e);
+  if (o != nullptr) {
     return Fail(ACLNN_ERR_PARAM_INVALID,
                 "%s: rule 161002-33: argument '%s' address is %p, expected one that needs no copy in the workspace: aligned, and "
                 "not the memory of another argument",
@@ -152,27 +151,51 @@ aclnnStatus RunPhase2(const char* api, void* workspace, uint64_t workspace_size,
     return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-32: argument 'executor' is one of %s, expected one of %s", api, executor->api,
                 api);
   }
-  StreamUse use(stream);
-  if (const aclnnStatus status = CheckStream(api, stream, use)) return status;
   int idle = Executor::kIdle;
   if (!executor->state.compare_exchange_strong(idle, Executor::kRunning, std::memory_order_acquire)) {
     return Fail(ACLNN_ERR_RUNTIME_ERROR, "%s: rule 361001-1: argument 'executor' is running, expected an idle one", api);
   }
-  aclnnStatus status = CheckAddresses(*executor);
+  const bool repeatable = executor->repeatable.load(std::memory_order_relaxed);
+  StreamUse use(stream);
+  aclnnStatus status = CheckStream(api, stream, use);
+  if (status == ACLNN_SUCCESS) status = CheckAddresses(*executor);
   if (status == ACLNN_SUCCESS) status = CheckWorkspace(*executor, workspace, workspace_size);
+  // Running executors cannot be retired by anybody else, so this one is ours.
+  Executor* work = repeatable ? &*executor : executor.Retire();
   if (status != ACLNN_SUCCESS) {
-    executor->state.store(Executor::kIdle, std::memory_order_release);
+    if (repeatable) {
+      work->state.store(Executor::kIdle, std::memory_order_release);
+    } else {
+      delete work;
+    }
     return status;
   }
-  executor->workspace = static_cast<std::byte*>(workspace);
-  executor->workspace_given = workspace_size;
-  executor->run = RunExecutor;
-  // Running executors cannot be retired by anybody else, so this one is ours.
-  Executor* work = executor->repeatable.load(std::memory_order_relaxed) ? &*executor : executor.Retire();
+  work->workspace = static_cast<std::byte*>(workspace);
+  work->workspace_given = workspace_size;
+  work->run = RunExecutor;
   return use.stream()->Submit(work);
 }
 
 namespace {
+
+// The tensor that brings an operand's new address shows the same view, of a storage that holds it.
+aclnnStatus CheckSameView(const char* api, const Tensor& tensor, const Operand& o) noexcept {
+  const View& v = o.view;
+  const bool same = tensor.dtype == o.acl_dtype && static_cast<int>(tensor.rank) == o.created_rank && tensor.offset == o.offset &&
+                    std::memcmp(tensor.shape, v.shape, sizeof(int64_t) * static_cast<size_t>(v.rank)) == 0 &&
+                    std::memcmp(tensor.strides, v.strides, sizeof(int64_t) * static_cast<size_t>(v.rank)) == 0;
+  if (!same) {
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                "%s: rule 161002-2: argument 'tensor' is another view, expected the type, shape, strides and offset of '%s'", api, o.name);
+  }
+  const int64_t room = StorageElements(tensor), need = !o.used() || Extent(v) == 0 ? 0 : Extent(v) + o.offset;
+  if (room >= 0 && need > room) {
+    return Fail(ACLNN_ERR_PARAM_INVALID,
+                "%s: rule 161002-23: argument 'tensor' storage is %" PRId64 " elements, expected at least %" PRId64 ", what '%s' reaches",
+                api, room, need, o.name);
+  }
+  return ACLNN_SUCCESS;
+}
 
 // Sets the address of operand `index` of those that `wanted` counts.
 template <class Wanted>
@@ -207,22 +230,14 @@ aclnnStatus SetAddress(const char* api, aclOpExecutor* handle, size_t index, acl
   if (found == nullptr) {
     status = Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-1: argument 'index' is %zu, expected less than %zu", api, index, seen);
   } else {
-    const View& v = found->view;
-    const bool same = tensor->dtype == found->acl_dtype && static_cast<int>(tensor->rank) == found->created_rank &&
-                      tensor->offset == found->offset &&
-                      std::memcmp(tensor->shape, v.shape, sizeof(int64_t) * static_cast<size_t>(v.rank)) == 0 &&
-                      std::memcmp(tensor->strides, v.strides, sizeof(int64_t) * static_cast<size_t>(v.rank)) == 0;
-    if (same) {
-      __atomic_store_n(&tensor->data, address, __ATOMIC_RELAXED);
-      found->address = static_cast<std::byte*>(address);
-      found->Locate();
-      e->planned = false;
-      e->addresses_changed = true;
-    } else {
-      status = Fail(ACLNN_ERR_PARAM_INVALID,
-                    "%s: rule 161002-2: argument 'tensor' is another view, expected the type, shape, strides and offset of '%s'", api,
-                    found->name);
-    }
+    status = CheckSameView(api, *tensor, *found);
+  }
+  if (status == ACLNN_SUCCESS) {
+    __atomic_store_n(&tensor->data, address, __ATOMIC_RELAXED);
+    found->address = static_cast<std::byte*>(address);
+    found->Locate();
+    e->planned = false;
+    e->addresses_changed = true;
   }
   e->state.store(Executor::kIdle, std::memory_order_release);
   return status;

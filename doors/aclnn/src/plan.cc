@@ -66,54 +66,60 @@ TensorView Operand::Core() const {
   return {core_data, dtype, {core_shape, rank}, {core_strides, rank}};
 }
 
-bool FindOverlap(const Executor& e, const Operand** output, const Operand** other) noexcept {
+bool Executor::Touches(const Operand& o) const {
+  if (!o.used() || CountElements(o.view.shape, o.view.rank) == 0) return false;
+  if (make_plan == nullptr) return fill_stats && o.output && o.role == Role::kStat;
+  return o.output || rows != 0;
+}
+
+Clash FindClash(const Executor& e) noexcept {
   for (int i = 0; i < e.count; ++i) {
     if (!e[i].output || !e[i].used() || e[i].address == nullptr) continue;
     for (int j = 0; j < e.count; ++j) {
-      if (j == i || !e[j].used() || e[j].address == nullptr || !Intersect(e[i].view, e[j].view)) continue;
-      if (!e[j].output && IsExact(e[i], e[j])) continue;
-      *output = &e[i];
-      *other = &e[j];
-      return true;
+      if (j == i || !e[j].used() || e[j].address == nullptr) continue;
+      const Sharing sharing = Intersect(e[i].view, e[j].view);
+      if (sharing == Sharing::kNone || (!e[j].output && IsExact(e[i], e[j]))) continue;
+      return {sharing, &e[i], &e[j]};
     }
   }
-  return false;
+  return {};
 }
 
 const Operand* RedescribeOperands(Executor* e) noexcept {
   for (int i = 0; i < e->count; ++i) {
     Operand& o = e->operands[i];
-    if (!o.used() || o.staged || CountElements(o.view.shape, o.view.rank) == 0) continue;
+    if (!e->Touches(o) || o.staged) continue;
     if (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o))) return &o;
   }
   return nullptr;
 }
 
 addnorm::Status PlanExecutor(Executor* e) noexcept {
-  e->stage_bytes = 0;
   for (int i = 0; i < e->count; ++i) {
     Operand& o = e->operands[i];
-    if (!o.used()) continue;
-    const bool known = o.address != nullptr;
-    const int64_t elements = CountElements(o.view.shape, o.view.rank);
-    if (!known && elements != 0) {
-      e->addresses_changed = true;
-      o.view.data = Placeholder(static_cast<uint64_t>(i) + 1, 0);
+    if (!e->Touches(o) || o.address != nullptr) continue;
+    e->addresses_changed = true;
+    o.view.data = Placeholder(static_cast<uint64_t>(i) + 1, 0);
+  }
+  e->stage_bytes = e->workspace_bytes = 0;
+  e->planned_stage = nullptr;
+  if (e->make_plan == nullptr) return {};
+  for (int i = 0; i < e->count; ++i) {
+    Operand& o = e->operands[i];
+    if (!e->Touches(o)) {
+      if (o.used()) DescribeStaged(*e, &o, Placeholder(static_cast<uint64_t>(i) + 1, 0));
+      continue;
     }
-    o.staged = elements != 0 && (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o)));
-    if (elements == 0) DescribeStaged(*e, &o, nullptr);  // nothing is read or written
+    o.staged = !DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o));
     if (!o.staged) continue;
     o.stage_offset = e->stage_bytes;
-    const auto bytes = static_cast<uint64_t>(elements) * static_cast<uint64_t>(o.view.element_bytes);
+    const auto bytes = static_cast<uint64_t>(CountElements(o.view.shape, o.view.rank)) * static_cast<uint64_t>(o.view.element_bytes);
     e->stage_bytes += (bytes + kAlign - 1) / kAlign * kAlign;
   }
   for (int i = 0; i < e->count; ++i) {
-    if (e->operands[i].used() && e->operands[i].staged) DescribeStaged(*e, &e->operands[i], Placeholder(0, 0));
+    if (e->operands[i].staged) DescribeStaged(*e, &e->operands[i], Placeholder(0, 0));
   }
-  e->workspace_bytes = 0;
-  e->planned_stage = nullptr;
   e->planned = !e->addresses_changed && e->stage_bytes == 0;
-  if (e->make_plan == nullptr) return {};
   const addnorm::Status status = e->make_plan(*e, &e->plan);
   if (!status.ok()) return status;
   e->workspace_bytes = e->plan.workspace_bytes(DefaultExecutor()) + (e->stage_bytes == 0 ? 0 : e->stage_bytes + kAlign - 1);

@@ -25,6 +25,9 @@ int64_t CountElements(const int64_t* shape, int count) noexcept;
 // Elements from the first to the last one, both included; 0 if empty, -1 if more than kMaxElements.
 int64_t Extent(const View& view) noexcept;
 
+// Elements of a tensor's storage; -1 = not told.
+int64_t StorageElements(const Tensor& tensor) noexcept;
+
 // Sizes and strides without dimensions of size 1, neighbours merged where they are one contiguous run.
 struct Folded {
   int rank = 0;
@@ -32,11 +35,13 @@ struct Folded {
 };
 Folded Fold(const int64_t* shape, const int64_t* strides, int rank) noexcept;
 
-// Whether two elements of the view share memory. Searches a bounded number of steps and says yes where that is not enough; views whose
-// strides nest, as slices and permutations of a tensor do, need few.
-bool OverlapsItself(const View& view) noexcept;
-// Whether the two views share a byte. Bounded as above.
-bool Intersect(const View& a, const View& b) noexcept;
+// Whether memory is shared. kUnknown: the strides are so irregular that the search was given up; callers refuse then. It
+// does not happen to slices, steps, permutations and broadcasts of a tensor, whatever their sizes.
+enum class Sharing : uint8_t { kNone, kUnknown, kSome };
+// Two elements of the view.
+Sharing OverlapsItself(const View& view) noexcept;
+// A byte of one view and of the other.
+Sharing Intersect(const View& a, const View& b) noexcept;
 // Whether their byte ranges meet (they may still interleave without sharing a byte).
 bool RangesMeet(const View& a, const View& b) noexcept;
 // Whether they are element for element the same memory.

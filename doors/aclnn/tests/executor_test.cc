@@ -4,11 +4,15 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
+#include <limits>
 #include <thread>
 
 #include "doors/aclnn/tests/calls.h"
+#include "doors/aclnn/tests/dense.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define ADDNORM_SANITIZED 1
@@ -70,37 +74,76 @@ std::vector<std::byte> Result(OpCall& call) {
   return all;
 }
 
-TEST_F(Executors, RefusalsLeaveTheExecutor) {
+// Every refusal of phase 2: its text, and what it does to the executor. As on a device, phase 2 takes the executor whatever it returns;
+// only one that is not this call's (dead, of another operator, running) and a repeatable one are left.
+TEST_F(Executors, RefusalsOfPhase2) {
   OpCall call = BackwardCall();
   call.tensors["input"].Strided({1, 6});  // needs a copy: the workspace is used
+  ASSERT_EQ(call.Run(), ACLNN_SUCCESS);
+  const auto want = Result(call);
+  OpCall late = call;
+  late.tensors["mean"].no_data = true;
+  aclrtStream destroyed = nullptr;
+  ASSERT_EQ(aclrtCreateStream(&destroyed), ACL_SUCCESS);
+  ASSERT_EQ(aclrtDestroyStream(destroyed), ACL_SUCCESS);
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
-  ASSERT_EQ(call.Phase1(&size, &executor), ACLNN_SUCCESS) << RecentText();
-  ASSERT_GE(size, 6u * 64 * 4);
-  std::vector<std::byte> workspace(size);
-  const auto run = [&](void* w, uint64_t s, aclOpExecutor* e, aclrtStream stream) { return call.Phase2(w, s, e, stream); };
-  Refused(run(workspace.data(), size, nullptr, nullptr), 161001, "aclnnLayerNormBackward: rule 161001-9: argument 'executor' is null");
-  Refused(run(nullptr, size, executor, nullptr), 161001,
-          "rule 161001-10: argument 'workspace' is null, expected " + std::to_string(size) + " bytes");
-  Refused(run(nullptr, 0, executor, nullptr), 161001, "rule 161001-10");
-  Refused(run(workspace.data(), size - 1, executor, nullptr), 161002,
-          "rule 161002-30: argument 'workspaceSize' is " + std::to_string(size - 1) + ", expected at least " + std::to_string(size));
-  Refused(run(call.tensors["input"].memory->data(), size, executor, nullptr), 161002,
-          "rule 161002-31: argument 'workspace' is part of the memory of 'input'");
+  std::vector<std::byte> workspace;
+  const auto begin = [&](OpCall& c, bool repeatable) {
+    ASSERT_EQ(c.Phase1(&size, &executor), ACLNN_SUCCESS) << RecentText();
+    ASSERT_GE(size, 6u * 64 * 4);
+    workspace.resize(size);
+    if (repeatable) aclSetAclOpExecutorRepeatable(executor);
+  };
+  const auto run = [&](void* w, uint64_t s, aclrtStream stream) { return call.Phase2(w, s, executor, stream); };
+  const std::function<void()> refusals[] = {
+      [&] {
+        Refused(run(nullptr, size, nullptr), 161001,
+                "rule 161001-10: argument 'workspace' is null, expected " + std::to_string(size) + " bytes");
+      },
+      [&] { Refused(run(nullptr, 0, nullptr), 161001, "rule 161001-10"); },
+      [&] {
+        Refused(run(workspace.data(), size - 1, nullptr), 161002,
+                "rule 161002-30: argument 'workspaceSize' is " + std::to_string(size - 1) + ", expected at least " + std::to_string(size));
+      },
+      [&] {
+        Refused(run(call.tensors["input"].memory->data(), size, nullptr), 161002,
+                "rule 161002-31: argument 'workspace' is part of the memory of 'input'");
+      },
+      [&] {
+        Refused(run(workspace.data(), size, destroyed), 161002, "rule 161002-20: argument 'stream' is a destroyed or foreign handle");
+      },
+      [&] { Refused(run(workspace.data(), size, executor), 161002, "rule 161002-20: argument 'stream' is a live aclOpExecutor"); },
+      [&] {
+        std::thread([&] { Refused(run(workspace.data(), size, nullptr), 361001, "rule 361001-2: argument 'stream' is null"); }).join();
+      },
+  };
+  for (const auto& refusal : refusals) {
+    begin(call, false);
+    refusal();
+    Refused(run(workspace.data(), size, nullptr), 161002, "rule 161002-20: argument 'executor' is a destroyed or foreign handle");
+    Refused(aclDestroyAclOpExecutor(executor), 161002, "argument 'executor' is a destroyed or foreign handle");
+    Refused(aclSetAclOpExecutorRepeatable(executor), 161002, "argument 'executor' is a destroyed or foreign handle");
+  }
+  begin(late, false);
+  Refused(run(workspace.data(), size, nullptr), 161001, "rule 161001-11: argument 'mean' address is null");
+  Refused(aclDestroyAclOpExecutor(executor), 161002, "argument 'executor' is a destroyed or foreign handle");
+
+  begin(call, true);
+  for (const auto& refusal : refusals) refusal();
+  for (const char* name : {"gradInputOut", "gradWeightOut"}) std::memset(call.tensors[name].memory->data(), 1, 16);
+  EXPECT_EQ(run(workspace.data(), size, nullptr), ACLNN_SUCCESS) << RecentText();
+  EXPECT_TRUE(Result(call) == want);
+  EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
+
+  begin(call, false);
+  Refused(call.Phase2(workspace.data(), size, nullptr, nullptr), 161001,
+          "aclnnLayerNormBackward: rule 161001-9: argument 'executor' is null");
   Refused(
       aclnnAddLayerNormGrad(workspace.data(), size, executor, nullptr), 161002,
       "aclnnAddLayerNormGrad: rule 161002-32: argument 'executor' is one of aclnnLayerNormBackward, expected one of aclnnAddLayerNormGrad");
-  aclrtStream stream = nullptr;
-  ASSERT_EQ(aclrtCreateStream(&stream), ACL_SUCCESS);
-  ASSERT_EQ(aclrtDestroyStream(stream), ACL_SUCCESS);
-  Refused(run(workspace.data(), size, executor, stream), 161002, "rule 161002-20: argument 'stream' is a destroyed or foreign handle");
-  Refused(run(workspace.data(), size, executor, executor), 161002, "rule 161002-20: argument 'stream' is a live aclOpExecutor");
-  std::thread([&] { Refused(run(workspace.data(), size, executor, nullptr), 361001, "rule 361001-2: argument 'stream' is null"); }).join();
-  // After all that it still runs: once.
-  EXPECT_EQ(run(workspace.data(), size, executor, nullptr), ACLNN_SUCCESS);
-  Refused(run(workspace.data(), size, executor, nullptr), 161002, "rule 161002-20: argument 'executor' is a destroyed or foreign handle");
-  Refused(aclDestroyAclOpExecutor(executor), 161002, "argument 'executor' is a destroyed or foreign handle");
-  Refused(aclSetAclOpExecutorRepeatable(executor), 161002, "argument 'executor' is a destroyed or foreign handle");
+  EXPECT_EQ(run(workspace.data(), size, nullptr), ACLNN_SUCCESS) << "it was not the other operator's to take";
+  Refused(run(workspace.data(), size, nullptr), 161002, "rule 161002-20: argument 'executor' is a destroyed or foreign handle");
 }
 
 TEST_F(Executors, NullsOfTheLifeCycle) {
@@ -177,6 +220,21 @@ TEST_F(Executors, NewAddresses) {
   Refused(aclSetInputTensorAddr(executor, 0, nullptr, workspace.data()), 161001, "argument 'tensor' is null");
   Refused(aclSetInputTensorAddr(executor, 0, call.tensors["gradOut"].Handle(), nullptr), 161001, "argument 'addr' is null");
   Refused(aclSetInputTensorAddr(nullptr, 0, call.tensors["gradOut"].Handle(), workspace.data()), 161001, "argument 'executor' is null");
+  // A storage that the view does not fit in: the description counts, whatever the address is.
+  const int64_t few = 6 * 64 - 1, many = 6 * 64, shape[] = {6, 64};
+  for (const int64_t storage : {few, many}) {
+    aclTensor* tensor = aclCreateTensor(shape, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, &storage, 1, nullptr);
+    const aclnnStatus status = aclSetTensorAddr(executor, 0, tensor, other.tensors["gradOut"].memory->data());
+    if (storage == few) {
+      Refused(status, 161002,
+              "aclSetTensorAddr: rule 161002-23: argument 'tensor' storage is 383 elements, expected at least 384, what 'gradOut' reaches");
+      EXPECT_EQ(aclGetRawTensorAddr(tensor, &address), ACLNN_SUCCESS);
+      EXPECT_EQ(address, nullptr) << "a refusal changes nothing";
+    } else {
+      EXPECT_EQ(status, ACLNN_SUCCESS) << RecentText();
+    }
+    EXPECT_EQ(aclDestroyTensor(tensor), ACLNN_SUCCESS);
+  }
   // On top of an input of another shape: refused when it comes to run, and harmless before.
   ASSERT_EQ(aclSetOutputTensorAddr(executor, 1, call.tensors["gradWeightOut"].Handle(), other.tensors["input"].memory->data()),
             ACLNN_SUCCESS);
@@ -201,6 +259,7 @@ TEST_F(Executors, AddressesGivenLate) {
   uint64_t size = 0;
   aclOpExecutor* executor = nullptr;
   ASSERT_EQ(late.Phase1(&size, &executor), ACLNN_SUCCESS) << RecentText();
+  ASSERT_EQ(aclSetAclOpExecutorRepeatable(executor), ACLNN_SUCCESS);
   std::vector<std::byte> workspace(size);
   Refused(call.Phase2(workspace.data(), size, executor, nullptr), 161001, "rule 161001-11: argument 'input' address is null");
   ASSERT_EQ(aclSetInputTensorAddr(executor, 1, late.tensors["input"].Handle(), call.tensors["input"].memory->data()), ACLNN_SUCCESS);
@@ -210,6 +269,78 @@ TEST_F(Executors, AddressesGivenLate) {
   ASSERT_EQ(aclSetOutputTensorAddr(executor, 0, late.tensors["gradInputOut"].Handle(), out.data()), ACLNN_SUCCESS);
   ASSERT_EQ(call.Phase2(workspace.data(), size, executor, nullptr), ACLNN_SUCCESS) << RecentText();
   EXPECT_TRUE(Result(call) == want);
+  ASSERT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
+}
+
+// Inputs and outputs in one buffer, element by element in between each other: no byte is shared, so it is a valid call,
+// and the values are those of operands with memory of their own.
+TEST_F(Executors, InterleavedOperands) {
+  constexpr int64_t kRows = 3000, kCols = 96;
+  OpCall apart = MakeCall(Op::kAddRmsNorm, {kRows}, {kCols}, ACL_FLOAT);
+  for (const char* name : {"x1", "x2", "gamma"}) {
+    TestTensor& t = apart.tensors[name];
+    t.Allocate();
+    for (int64_t i = 0; i < Product(t.shape); ++i) {
+      const float value = static_cast<float>((i * 37 + 5) % 101) / 16 - 3;
+      std::memcpy(t.memory->data() + i * 4, &value, 4);
+    }
+  }
+  ASSERT_EQ(apart.Run(), ACLNN_SUCCESS);
+  OpCall call = apart;
+  const auto buffer = std::make_shared<std::vector<std::byte>>(kRows * kCols * 4 * 4);
+  const char* names[] = {"x1", "x2", "yOut", "xOut"};
+  for (const bool transposed : {false, true}) {  // [rows, cols, 4] and [cols, rows, 4]
+    for (int64_t k = 0; k < 4; ++k) {
+      TestTensor& t = call.tensors[names[k]];
+      t.Drop();
+      t.memory = buffer;
+      t.storage = {kRows * kCols * 4};
+      t.strides = transposed ? Dims{4, kRows * 4} : Dims{kCols * 4, 4};
+      t.offset = k;
+      for (int64_t i = 0; i < kRows * kCols; ++i) {
+        const int64_t at = t.offset + i / kCols * t.strides[0] + i % kCols * t.strides[1];
+        if (k < 2) std::memcpy(buffer->data() + at * 4, apart.tensors[names[k]].memory->data() + i * 4, 4);
+      }
+    }
+    ASSERT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
+    for (const char* name : names) EXPECT_EQ(*Dense(call.tensors[name], {kRows, kCols}).memory, *apart.tensors[name].memory) << name;
+  }
+}
+
+// What phase 2 neither reads nor writes needs no address: nothing is computed, or there are no rows to read a weight for.
+TEST_F(Executors, AddressesThatNothingNeeds) {
+  const auto expect_success = [](OpCall call, const char* what) {
+    EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << InfoOf(call.op).api << ", " << what << ": " << RecentText();
+  };
+  OpCall masked = MakeCall(Op::kLayerNormBackward, {6}, {64}, ACL_FLOAT);
+  masked.mask = {false, false, false};
+  for (auto& [name, tensor] : masked.tensors) tensor.no_data = true;
+  expect_success(masked, "no output wanted");
+  for (const Op op : kAllOps) {
+    OpCall no_cols = MakeCall(op, {6}, {0}, ACL_FLOAT16), no_rows = MakeCall(op, {0}, {64}, ACL_FLOAT16);
+    for (const char* name : InfoOf(op).inputs) no_cols.tensors[name].no_data = true;
+    expect_success(no_cols, "no columns");
+    for (const char* name : InfoOf(op).inputs) {
+      TestTensor& t = no_rows.tensors[name];
+      t.no_data = true;
+      if (t.shape.size() == 1) t.Strided({2});  // one that would need a copy
+    }
+    expect_success(no_rows, "no rows");
+  }
+  // The gradients of no rows are zeros all the same, and their memory is needed.
+  OpCall call = MakeCall(Op::kLayerNormBackward, {0}, {64}, ACL_FLOAT);
+  call.tensors["weightOptional"].no_data = true;
+  for (const char* name : {"gradWeightOut", "gradBiasOut"}) {
+    call.tensors[name].Allocate();
+    std::fill(call.tensors[name].memory->begin(), call.tensors[name].memory->end(), std::byte{1});
+  }
+  expect_success(call, "weight without memory");
+  for (const char* name : {"gradWeightOut", "gradBiasOut"}) {
+    EXPECT_EQ(*call.tensors[name].memory, std::vector<std::byte>(64 * 4)) << name;
+  }
+  call.tensors["gradWeightOut"].Drop();
+  call.tensors["gradWeightOut"].no_data = true;
+  Refused(call.Run(), 161001, "rule 161001-11: argument 'gradWeightOut' address is null");
 }
 
 size_t CountThreads() {
@@ -255,6 +386,48 @@ TEST_F(Executors, SmallPhase2IsFree) {
 struct Shape {
   Dims leading, normalized;
 };
+
+// What is written when there is nothing to normalise, in calls whose shapes do not fit together and are not asked to.
+TEST_F(Executors, EmptyProblemsOfOddShapes) {
+  const auto fill = [](OpCall* call) {
+    for (const char* name : InfoOf(call->op).outputs) {
+      call->tensors[name].Allocate();
+      std::fill(call->tensors[name].memory->begin(), call->tensors[name].memory->end(), std::byte{0x11});
+    }
+  };
+  const auto count = [](OpCall& call, const char* name, float value) {
+    const auto& memory = *call.tensors[name].memory;
+    size_t found = 0;
+    for (size_t at = 0; at < memory.size(); at += 4) {
+      float got;
+      std::memcpy(&got, memory.data() + at, 4);
+      found += got == value || (std::isnan(got) && std::isnan(value));
+    }
+    return found;
+  };
+  float untouched;
+  std::memset(&untouched, 0x11, 4);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  OpCall call = MakeCall(Op::kAddRmsNorm, {6}, {8}, ACL_FLOAT);  // gamma alone is empty
+  call.tensors["gamma"].shape = call.tensors["gamma"].strides = {0};
+  call.tensors["rstdOut"] = TestTensor(ACL_FLOAT, {2, 5});
+  fill(&call);
+  EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
+  EXPECT_EQ(count(call, "rstdOut", nan), 10u);
+  EXPECT_EQ(count(call, "yOut", untouched), 48u);
+  EXPECT_EQ(count(call, "xOut", untouched), 48u);
+  call = MakeCall(Op::kAddRmsNorm, {6}, {0}, ACL_FLOAT);  // x1 alone is empty
+  call.tensors["gamma"] = TestTensor(ACL_FLOAT, {3, 3, 3});
+  call.tensors["rstdOut"] = TestTensor(ACL_FLOAT, {2, 5});
+  fill(&call);
+  EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
+  EXPECT_EQ(count(call, "rstdOut", untouched), 10u);
+  call = MakeCall(Op::kLayerNorm, {0, 3}, {8}, ACL_FLOAT);
+  call.tensors["out"] = TestTensor(ACL_FLOAT, {3, 8});
+  fill(&call);
+  EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
+  EXPECT_EQ(count(call, "out", untouched), 24u);
+}
 
 TEST_F(Executors, EmptyProblemsNeedNoWorkspace) {
   for (const Op op : kAllOps) {

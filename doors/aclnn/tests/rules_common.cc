@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
 #include <limits>
 
 #include "doors/aclnn/tests/rules.h"
@@ -77,9 +78,24 @@ std::vector<RuleCase> CommonRules() {
       r.push_back({op, "161002-26", name, "nan", "a finite number >= 0", Eps(std::numeric_limits<double>::quiet_NaN()), Eps(1e-300)});
       r.push_back({op, "161002-26", name, "inf", "a finite number >= 0", Eps(std::numeric_limits<double>::infinity()), Eps(1e300)});
     }
-    const Change private_format = [input](OpCall& c) { c.tensors[input].format = ACL_FORMAT_FRACTAL_NZ; };
-    const Change plain_format = [input](OpCall& c) { c.tensors[input].format = ACL_FORMAT_NCHW; };
-    if (ChecksFormat(op)) r.push_back({op, "161002-27", input, "29", "ND (2), NCHW (0)", private_format, plain_format});
+    const auto format = [](const char* name, int value) -> Change {
+      return [=](OpCall& c) { c.tensors[name].format = static_cast<aclFormat>(value); };
+    };
+    if (!ChecksFormat(op)) continue;
+    const char* optional = op == Op::kAddLayerNormGrad ? "dsumOptional" : op == Op::kAddLayerNorm ? "biasOptional" : nullptr;
+    const char* plain = "ND (2), NCHW (0), NHWC (1), NCDHW (30), DHWCN (31) or NCL (47)";
+    for (const auto& list : {InfoOf(op).inputs, InfoOf(op).outputs}) {
+      for (const char* name : list) {
+        if (optional != nullptr && std::strcmp(name, optional) == 0) continue;
+        r.push_back({op, "161002-27", name, "29", plain, format(name, ACL_FORMAT_FRACTAL_NZ), format(name, ACL_FORMAT_NCHW)});
+        r.push_back({op, "161002-27", name, "27", plain, format(name, ACL_FORMAT_NDHWC), format(name, 31)});
+      }
+    }
+    // The format of an optional tensor is not asked.
+    if (optional != nullptr) {
+      r.push_back({op, "161002-27", input, "16", plain, format(input, ACL_FORMAT_HWCN), format(optional, ACL_FORMAT_NDHWC)});
+      r.push_back({op, "161002-27", output, "-1", plain, format(output, ACL_FORMAT_UNDEFINED), format(optional, ACL_FORMAT_FRACTAL_NZ)});
+    }
   }
   return r;
 }

@@ -49,6 +49,9 @@ void LayerNormRules(std::vector<RuleCase>* r) {
   r->push_back(
       {op, "161002-6", "biasOptional", "[5]", "[4, 5], the value of 'normalizedShape'", Shape("biasOptional", {5}), Null("biasOptional")});
   r->push_back({op, "161002-7", "out", "[6, 20]", "[2, 3, 4, 5], the shape of 'input'", Shape("out", {6, 20}), Nothing()});
+  // Without rows `out` may be anything.
+  r->push_back({op, "161002-7", "out", "[0, 3, 4, 5]", "[2, 3, 4, 5]", Shape("out", {0, 3, 4, 5}),
+                Both(Shape("input", {0, 3, 4, 5}), Both(Null("meanOutOptional"), Null("rstdOutOptional")))});
   for (const char* name : {"meanOutOptional", "rstdOutOptional"}) {
     r->push_back({op, "161002-8", name, "[2, 3]", "[2, 3, 1, 1], the rows of 'input'", Shape(name, {2, 3}), Shape(name, {0})});
   }
@@ -119,6 +122,13 @@ void RmsNormRules(std::vector<RuleCase>* r) {
   }
   r->push_back({op, "561002-7", "gamma", "[5, 4]", "[4, 5], the last dimensions of the input", Shape("gamma", {5, 4}), Nothing()});
   r->push_back({op, "561002-8", "rstdOut", "[6]", "[2, 3, 1, 1], the rows of the input", Shape("rstdOut", {6}), Shape("rstdOut", {2, 3})});
+  // Neither is asked where x1 or gamma is empty.
+  r->push_back({op, "561002-7", "gamma", "[7]", "[5], the last dimensions of the input", Shape("gamma", {7}),
+                Both(Shapes({"x1", "x2", "yOut", "xOut"}, {2, 0, 4, 5}), Shape("gamma", {7}))});
+  r->push_back(
+      {op, "561002-7", "gamma", "5", "at most 4, the rank of 'x1'", Shape("gamma", {1, 2, 3, 4, 5}), Shape("gamma", {1, 2, 0, 4, 5})});
+  r->push_back({op, "561002-8", "rstdOut", "[6, 1]", "[2, 3, 1, 1], the rows of the input", Shape("rstdOut", {6, 1}),
+                Both(Shape("gamma", {0}), Shape("rstdOut", {6, 1}))});
 
   op = Op::kRmsNorm;
   for (const char* name : {"x", "gamma", "yOut", "rstdOut"}) r->push_back({op, "161001-1", name, "null", kPointer, Null(name), Nothing()});

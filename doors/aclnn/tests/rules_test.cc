@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <random>
 #include <regex>
 #include <set>
 
@@ -114,19 +115,67 @@ TEST_F(Rules, ArrayHandles) {
 
 // Rule 28: a creation that failed makes a null pointer, which must not pass for "no weight".
 TEST_F(Rules, FailedCreation) {
+  const auto fail = [] { EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr); };
+  const std::string why = "aclCreateTensor: rule 161001-1: argument 'viewDims' is null, expected 2 sizes";
   for (const Op op : {Op::kLayerNormBackward, Op::kAddLayerNormGrad, Op::kLayerNorm, Op::kAddLayerNorm, Op::kAddRmsNorm}) {
     SCOPED_TRACE(InfoOf(op).api);
     const char* optional = op == Op::kAddLayerNormGrad ? "gamma" : op == Op::kAddRmsNorm ? "rstdOut" : "biasOptional";
-    OpCall call = BaseCall(op);
+    OpCall call = BaseCall(op), whole = BaseCall(op);
     call.tensors.erase(optional);
-    EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
-    ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, std::string(InfoOf(op).api) + ": rule 161002-28: argument",
-                  {"null after a creation that failed"});
+    const std::string begin = std::string(InfoOf(op).api) + ": rule 161002-28: argument '" + optional + "' is null after a creation";
+    fail();
+    ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, begin, {why, "expected a tensor"});
     EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << "told once";
-    EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr);
-    EXPECT_NE(RecentText(), "");
+    fail();
+    EXPECT_EQ(RecentText(), why);
     EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << "the program has read that the creation failed";
+    fail();
+    EXPECT_EQ(whole.Run(), ACLNN_SUCCESS) << "no argument is null";
+    EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << "it is about the next phase 1 and no other";
+    // Another text between, read or not, is no word about the creation.
+    fail();
+    EXPECT_NE(aclDestroyTensor(reinterpret_cast<aclTensor*>(uintptr_t{1})), ACLNN_SUCCESS);
+    EXPECT_NE(RecentText().find("aclDestroyTensor"), std::string::npos);
+    ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, begin, {why});
+    // No array is an optional argument.
+    EXPECT_EQ(aclCreateIntArray(nullptr, 2), nullptr);
+    EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
   }
+  OpCall call = BaseCall(Op::kLayerNorm);
+  for (const char* name : {"weightOptional", "rstdOutOptional"}) call.tensors.erase(name);
+  fail();
+  ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, "aclnnLayerNorm: rule 161002-28: argument 'weightOptional' or 'rstdOutOptional' is null",
+                {why});
+  // An operator without optional tensors, and a refusal for another reason, end it too.
+  fail();
+  EXPECT_EQ(BaseCall(Op::kRmsNorm).Run(), ACLNN_SUCCESS);
+  EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
+  fail();
+  OpCall other = BaseCall(Op::kLayerNorm);
+  other.tensors.erase("out");
+  EXPECT_EQ(other.Run(), ACLNN_ERR_PARAM_NULLPTR);
+  EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << RecentText();
+}
+
+// Rule 25 where the strides are too irregular to tell: refused, by a text that says so.
+TEST_F(Rules, IrregularStrides) {
+  OpCall call = MakeCall(Op::kRmsNorm, {6, 6, 6, 6, 6, 6, 6}, {6}, ACL_FLOAT16);
+  for (auto& [name, tensor] : call.tensors) {
+    tensor.memory = std::make_shared<std::vector<std::byte>>(64);  // phase 1 does not look at it
+    tensor.storage = {int64_t{1} << 46};
+  }
+  TestTensor &x = call.tensors["x"], &y = call.tensors["yOut"];
+  std::mt19937_64 random(11);
+  int64_t next = 1;
+  for (size_t d = 0; d < 8; ++d, next *= 49) {
+    x.strides[d] = (int64_t{1} << 36) + static_cast<int64_t>(random() % (uint64_t{1} << 36)) * 2;
+    y.strides[7 - d] = next;  // nested, with room between the elements
+  }
+  x.memory = y.memory;
+  y.memory_begin = 2;
+  ExpectRefused(call, ACLNN_ERR_PARAM_INVALID,
+                "aclnnRmsNorm: rule 161002-25: argument 'yOut' memory may be shared (the strides are too irregular to tell) with 'x'",
+                {"expected memory of its own or exactly an input's"});
 }
 
 // docs/aclnn.md lists the same rules as the cases, operator by operator.

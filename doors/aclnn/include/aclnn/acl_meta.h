@@ -67,6 +67,7 @@ ACL_FUNC_VISIBILITY aclnnStatus aclGetViewOffset(const aclTensor* tensor, int64_
 ACL_FUNC_VISIBILITY aclnnStatus aclGetFormat(const aclTensor* tensor, aclFormat* format) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclGetDataType(const aclTensor* tensor, aclDataType* dataType) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclGetRawTensorAddr(const aclTensor* tensor, void** addr) ADDNORM_ACL_NOEXCEPT;
+/* For the next phase 1; executors that exist keep the address they have. */
 ACL_FUNC_VISIBILITY aclnnStatus aclSetRawTensorAddr(aclTensor* tensor, void* addr) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclGetIntArraySize(const aclIntArray* array, uint64_t* size) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclGetFloatArraySize(const aclFloatArray* array, uint64_t* size) ADDNORM_ACL_NOEXCEPT;
@@ -74,7 +75,7 @@ ACL_FUNC_VISIBILITY aclnnStatus aclGetBoolArraySize(const aclBoolArray* array, u
 ACL_FUNC_VISIBILITY aclnnStatus aclGetTensorListSize(const aclTensorList* tensorList, uint64_t* size) ADDNORM_ACL_NOEXCEPT;
 
 /* An executor comes from a ...GetWorkspaceSize call, holds its own copy of the tensors' descriptions and is consumed by its second phase,
- * unless it was made repeatable: then it runs any number of times, one run at a time, until it is destroyed. */
+ * whatever that returns, unless it was made repeatable: then it runs any number of times, one run at a time, until it is destroyed. */
 ACL_FUNC_VISIBILITY aclnnStatus aclSetAclOpExecutorRepeatable(aclOpExecutor* executor) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclnnStatus aclDestroyAclOpExecutor(aclOpExecutor* executor) ADDNORM_ACL_NOEXCEPT;
 /* New storage addresses for the next runs. index counts the operator's inputs (outputs) in the order of its parameters without those that

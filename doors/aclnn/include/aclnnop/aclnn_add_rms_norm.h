@@ -4,6 +4,7 @@
  *   x1, x2, yOut, xOut   [A.., R..], gamma [R..]: FLOAT, FLOAT16 or BFLOAT16, all the same type
  *   rstdOut              [A.., 1..] or [A..], FLOAT
  *   epsilon finite, >= 0. rstdOut may be null, and then xOut too. Rules and codes: docs/aclnn.md.
+ *   gamma empty: rstdOut is filled with NaN, else x1 empty: nothing is written; in both cases gamma and rstdOut may have any shape.
  * Any strides and offsets, on inputs and outputs. An output may be exactly one of the inputs; any other overlap is refused.
  * Phase 1 checks and plans, phase 2 computes with a workspace of at least *workspaceSize bytes and consumes the executor.
  */

@@ -7,7 +7,7 @@
  *   weightOptional, biasOptional   [R..], input's type or FLOAT, the same type; null = 1, 0
  *   eps               finite, >= 0
  *   out               [A.., R..];  meanOutOptional, rstdOutOptional: [A.., 1..], may be null; any of the three types each
- * No rows: nothing is written. R empty: mean 0, rstd NaN. Rules and codes: docs/aclnn.md.
+ * No rows: nothing is written, and out may have any shape. R empty: mean 0, rstd NaN. Rules and codes: docs/aclnn.md.
  * Any strides and offsets, on inputs and outputs. An output may be exactly one of the inputs; any other overlap is refused.
  * Phase 1 checks and plans, phase 2 computes with a workspace of at least *workspaceSize bytes and consumes the executor.
  */

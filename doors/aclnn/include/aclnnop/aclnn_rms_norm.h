@@ -3,7 +3,7 @@
  *
  *   x, yOut   [A.., R..], FLOAT, FLOAT16 or BFLOAT16, the same type;  gamma [R..], x's type or FLOAT
  *   rstdOut   [A.., 1..] or [A..], FLOAT
- *   epsilon finite, >= 0. Rules and codes: docs/aclnn.md.
+ *   epsilon finite, >= 0. No rows: nothing is written. R empty: rstd NaN. Rules and codes: docs/aclnn.md.
  * Any strides and offsets, on inputs and outputs. An output may be exactly one of the inputs; any other overlap is refused.
  * Phase 1 checks and plans, phase 2 computes with a workspace of at least *workspaceSize bytes and consumes the executor.
  */
