@@ -272,7 +272,7 @@ TEST_F(Executors, AddressesGivenLate) {
   ASSERT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
 }
 
-// Inputs and outputs in one buffer, element by element in between each other: no byte is shared, so it is a valid call,
+// Inputs at even and outputs at odd places of one buffer, in steps of 6 and of 4: no byte is shared, so it is a valid call,
 // and the values are those of operands with memory of their own.
 TEST_F(Executors, InterleavedOperands) {
   constexpr int64_t kRows = 3000, kCols = 96;
@@ -287,16 +287,17 @@ TEST_F(Executors, InterleavedOperands) {
   }
   ASSERT_EQ(apart.Run(), ACLNN_SUCCESS);
   OpCall call = apart;
-  const auto buffer = std::make_shared<std::vector<std::byte>>(kRows * kCols * 4 * 4);
+  const auto buffer = std::make_shared<std::vector<std::byte>>(kRows * kCols * 6 * 4);
   const char* names[] = {"x1", "x2", "yOut", "xOut"};
-  for (const bool transposed : {false, true}) {  // [rows, cols, 4] and [cols, rows, 4]
+  for (const bool transposed : {false, true}) {
     for (int64_t k = 0; k < 4; ++k) {
       TestTensor& t = call.tensors[names[k]];
       t.Drop();
       t.memory = buffer;
-      t.storage = {kRows * kCols * 4};
-      t.strides = transposed ? Dims{4, kRows * 4} : Dims{kCols * 4, 4};
-      t.offset = k;
+      t.storage = {kRows * kCols * 6};
+      const int64_t step = k < 2 ? 6 : 4;
+      t.strides = transposed ? Dims{step, kRows * step} : Dims{kCols * step, step};
+      t.offset = k == 1 ? 2 : k == 2 ? 1 : k;
       for (int64_t i = 0; i < kRows * kCols; ++i) {
         const int64_t at = t.offset + i / kCols * t.strides[0] + i % kCols * t.strides[1];
         if (k < 2) std::memcpy(buffer->data() + at * 4, apart.tensors[names[k]].memory->data() + i * 4, 4);
