@@ -44,10 +44,10 @@ void CheckGlobal(const GlobalView& view, uint64_t offset, uint64_t bytes, const 
   }
 }
 
-void NoteWrite(const uint8_t* data, uint64_t bytes, const Use& use) {
+void NoteWrite(const uint8_t* data, uint64_t bytes, bool atomic, const Use& use) {
   Core& core = Core::Current();
   const auto begin = reinterpret_cast<uintptr_t>(data);
-  const auto other = core.global->Note({begin, begin + bytes, core.number, core.atomic != Atomic::kNone, use.here});
+  const auto other = core.global->Note({begin, begin + bytes, core.number, atomic, use.here});
   if (!other) return;
   Fail(Rule::kBlockConflict, use.here, "%s: argument '%s' bytes are also written by core %u (%s:%d), expected one core for each byte",
        use.api, use.name, other->core, other->here.file, other->here.line);
@@ -117,7 +117,8 @@ void Fill(uint8_t* data, uint64_t bytes, const CopyShape& shape) {
 void TouchGlobal(const GlobalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here) {
   const Use use{access == Access::kRead ? "GetValue" : "SetValue", "GlobalTensor", here};
   CheckGlobal(view, offset_bytes, bytes, use);
-  if (access == Access::kWrite) NoteWrite(view.data + offset_bytes, bytes, use);
+  // Scalar writes are plain ones, whatever SetAtomicAdd says about copies.
+  if (access == Access::kWrite) NoteWrite(view.data + offset_bytes, bytes, false, use);
 }
 
 void CopyIn(const LocalView& target, const GlobalView& source, const CopyShape& shape, Here here) {
@@ -127,7 +128,9 @@ void CopyIn(const LocalView& target, const GlobalView& source, const CopyShape& 
   core.CheckOperand(target, Extent(shape.blocks, run, shape.target_gap_bytes), Access::kWrite, {shape.api, "dst", here});
   CheckGlobal(source, 0, Extent(shape.blocks, shape.block_bytes, shape.source_gap_bytes), {shape.api, "src", here});
   for (uint32_t block = 0; block < shape.blocks; ++block) {
-    uint8_t* to = target.data + block * (run + shape.target_gap_bytes);
+    const uint64_t place = block * (run + shape.target_gap_bytes);
+    uint8_t* to = target.data + place;
+    core.Work(target, place, run, Engine::kCopyIn, {shape.api, "dst", here}, Access::kWrite);
     core.SetWritten(to, run, !shape.padded);
     if (shape.fill) {
       // The padding asked for, and what completes the last 32 bytes.
@@ -153,8 +156,9 @@ void CopyOut(const GlobalView& target, const LocalView& source, const CopyShape&
   for (uint32_t block = 0; block < shape.blocks; ++block) {
     const uint64_t start = block * (run + shape.source_gap_bytes);
     uint8_t* out = target.data + block * (shape.block_bytes + shape.target_gap_bytes);
+    core.Work(source, start, shape.block_bytes, Engine::kCopyOut, from, Access::kRead);
     core.RequireWritten(source, start, shape.block_bytes, from);
-    NoteWrite(out, shape.block_bytes, to);
+    NoteWrite(out, shape.block_bytes, core.atomic != Atomic::kNone, to);
     Store(out, source.data + start, shape.block_bytes, to);
   }
 }
@@ -170,10 +174,14 @@ void CopyLocal(const LocalView& target, const LocalView& source, const CopyShape
     Fail(Rule::kOverlap, here, "%s: argument 'dst' overlaps 'src', expected disjoint memory", shape.api);
   }
   for (uint32_t block = 0; block < shape.blocks; ++block) {
-    uint8_t* to = target.data + block * (shape.block_bytes + shape.target_gap_bytes);
-    const uint8_t* from = source.data + block * (shape.block_bytes + shape.source_gap_bytes);
+    const uint64_t target_place = block * (shape.block_bytes + shape.target_gap_bytes);
+    const uint64_t source_place = block * (shape.block_bytes + shape.source_gap_bytes);
+    core.Work(source, source_place, shape.block_bytes, Engine::kVector, {shape.api, "src", here}, Access::kRead);
+    core.Work(target, target_place, shape.block_bytes, Engine::kVector, {shape.api, "dst", here}, Access::kWrite);
+    uint8_t* to = target.data + target_place;
+    const uint8_t* from = source.data + source_place;
     std::memcpy(to, from, shape.block_bytes);
-    std::memcpy(core.MemoryOf(to).Shadow(to), core.MemoryOf(from).Shadow(from), shape.block_bytes);
+    for (uint64_t i = 0; i < shape.block_bytes; ++i) core.SetWritten(to + i, 1, core.IsWritten(from + i, 1));
   }
 }
 

@@ -2,7 +2,7 @@
 // A core's memories and the question which core runs on this thread.
 #include "doors/ascendc/src/core.h"
 
-#include <cstring>
+#include <algorithm>
 #include <memory>
 
 namespace addnorm::ascendc {
@@ -16,19 +16,45 @@ Core*& Running() {
   return core;
 }
 
+// What memory holds that nobody wrote: 0xffe5ffe5..., a NaN in every floating type, so that garbage shows, and none that arithmetic gives.
+uint8_t Untouched(uint64_t offset) { return offset % 2 == 0 ? 0xe5 : 0xff; }
+
 }  // namespace
 
 void LocalMemory::Open(uint32_t size) {
-  storage.assign(size + 64, 0xff);  // 0xff.. is a NaN in every floating type: garbage shows
+  storage.resize(size + 64);
   base = storage.data() + (64 - reinterpret_cast<uintptr_t>(storage.data()) % 64) % 64;
   bytes = size;
   used = 0;
-  written.assign(size, 0);
+  written.resize(size);
+  pending.resize(size);
+  Forget(base, size);
 }
 
 void LocalMemory::Forget(uint8_t* data, size_t size) {
-  std::memset(data, 0xff, size);
-  std::memset(Shadow(data), 0, size);
+  const auto start = static_cast<uint64_t>(data - base);
+  for (size_t i = 0; i < size; ++i) data[i] = Untouched(start + i);
+  std::fill_n(Shadow(data), size, uint8_t{0});
+  std::fill_n(Pending(data), size, Engine::kNone);
+}
+
+void LocalMemory::Expose(const uint8_t* data, uint32_t element_bytes) {
+  const bool aligned = static_cast<uint64_t>(data - base) % element_bytes == 0;
+  uint8_t* shadow = Shadow(data);
+  for (uint32_t i = 0; i < element_bytes; ++i) {
+    if (shadow[i] == 0) shadow[i] = aligned ? static_cast<uint8_t>(element_bytes) : uint8_t{1};
+  }
+}
+
+bool LocalMemory::IsWritten(const uint8_t* data) const {
+  const auto offset = static_cast<uint64_t>(data - base);
+  const uint8_t shadow = written[offset];
+  if (shadow <= 1) return shadow != 0;
+  const uint64_t element = offset - offset % shadow;
+  for (uint64_t i = element; i < element + shadow; ++i) {
+    if (base[i] != Untouched(i)) return true;
+  }
+  return false;
 }
 
 // Usable bytes: where the vendor keeps the top 8 KiB for itself (256 KiB parts), they are not counted.
@@ -99,8 +125,8 @@ uint8_t* Core::Reserve(TPosition position, uint32_t count, uint32_t bytes, Here 
          NameOf(position));
   }
   LocalMemory& memory = in_ub ? ub_ : l1_;
-  if (!in_ub && memory.base == nullptr) memory.Open(kL1Bytes);
   if (pipe == nullptr) Fail(Rule::kPipe, here, "InitBuffer: argument 'pipe' is destroyed, expected a live TPipe");
+  if (!in_ub && memory.base == nullptr) memory.Open(kL1Bytes);
   if (bytes == 0) Fail(Rule::kPipe, here, "InitBuffer: argument 'len' is 0, expected at least 1 byte");
   if (count < 1 || count > 64) Fail(Rule::kPipe, here, "InitBuffer: argument 'num' is %u, expected 1 to 64", count);
   if (pipe_buffers_ + count > 64) {

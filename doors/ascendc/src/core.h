@@ -16,19 +16,24 @@
 
 namespace addnorm::ascendc {
 
-/// Memory with one shadow byte per byte: 1 = written.
+/// Memory with two shadow bytes per byte.
 struct LocalMemory {
   std::vector<uint8_t> storage;
   uint8_t* base = nullptr;  // 64-byte aligned, inside storage
   uint32_t bytes = 0;
   uint32_t used = 0;
-  std::vector<uint8_t> written;
+  std::vector<uint8_t> written;  // 0 = no, 1 = yes, else once the content of its element of so many bytes has changed
+  std::vector<Engine> pending;   // who worked on it since the last hand-over
 
   void Open(uint32_t size);
   bool Contains(const uint8_t* data) const { return data >= base && data < base + bytes; }
   /// The shadow of `data`, which Contains.
   uint8_t* Shadow(const uint8_t* data) { return written.data() + (data - base); }
-  /// Fills with NaNs and forgets that it was written.
+  Engine* Pending(const uint8_t* data) { return pending.data() + (data - base); }
+  bool IsWritten(const uint8_t* data) const;
+  /// Marks an element whose writes will not be seen.
+  void Expose(const uint8_t* data, uint32_t element_bytes);
+  /// Fills with NaNs, forgets that it was written and who worked on it.
   void Forget(uint8_t* data, size_t size);
 };
 
@@ -38,10 +43,12 @@ struct Buffer {
   uint32_t bytes = 0;
   TPosition position = TPosition::MAX;
   State state = State::kFree;
-  bool input = false;
-  uint32_t queue = 0;       // 0 = a TBuf, or the rest of UB
-  uint32_t generation = 0;  // new at each allocation, unique in the process
-  Here owner{"", 0};        // the call that allocated it
+  Engine hands_over = Engine::kNone;                    // whose work its queue hands over
+  bool tracked = false;                                 // its bytes must be handed over: VECIN and VECOUT queues
+  uint32_t queue = 0;                                   // 0 = a TBuf, or the rest of UB
+  uint32_t generation = 0;                              // new at each allocation, unique in the process
+  Here owner{"", 0};                                    // the call that allocated it
+  Here last[4] = {{"", 0}, {"", 0}, {"", 0}, {"", 0}};  // the last work of each engine
 };
 const char* NameOf(Buffer::State state);
 
@@ -71,7 +78,7 @@ class Core {
   void OpenPipe(void* pipe, Here here);
   /// Takes on the UB of another architecture. Only while no pipe lives.
   void SetArchitecture(uint32_t wanted, Here here);
-  void ClosePipe(const void* pipe) noexcept;
+  void ClosePipe(const void* pipe);
   uint32_t AddQueue(const QueueSpec& spec, Here here);
   uint32_t AddBuffer(TPosition position, uint32_t bytes, Here here);
   Queue& QueueAt(uint32_t number, const char* api, Here here);
@@ -81,6 +88,8 @@ class Core {
   void ReleaseAll(Here* unfreed_at);
   /// Remembers the first tensor that was not freed; the launch reports it when the kernel has returned.
   void NoteUnfreed() noexcept;
+  /// Atomic and mask registers, as a kernel finds them.
+  void ResetRegisters();
 
   // ---- Operands (operand.cc) ----
   /// The buffer of a live view.
@@ -94,6 +103,14 @@ class Core {
   void RequireWritten(const LocalView& view, uint64_t offset, size_t bytes, const Use& use);
   [[noreturn]] void Raise(Rule rule, Here here, const char* text) const;
 
+  // ---- Hand-overs between copies and vector operations (handover.cc) ----
+  /// Refuses bytes that another engine works on; notes that `engine` does now.
+  void Work(const LocalView& view, uint64_t offset, uint64_t bytes, Engine engine, const Use& use, Access access);
+  bool IsTracked(const LocalView& view) { return BufferAt(view.buffer).tracked; }
+  /// kNone: everybody's work. Of one buffer, or of all.
+  void HandOver(const Buffer& buffer, Engine engine);
+  void HandOver(Engine engine);
+
   CoreId id;
   GlobalMemory* global;
   uint32_t number;
@@ -101,6 +118,9 @@ class Core {
   OnViolation on_violation;
   Atomic atomic = Atomic::kNone;
   Type atomic_type = Type::kF32;
+  bool mask_counts = false;                     // SetMaskCount
+  uint64_t mask[2] = {UINT64_MAX, UINT64_MAX};  // the mask register
+  float cast_scale = 1;
   void* pipe = nullptr;
   std::optional<Violation> unfreed;
 

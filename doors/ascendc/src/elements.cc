@@ -9,8 +9,6 @@
 namespace addnorm::ascendc {
 namespace {
 
-constexpr uint32_t kTooLarge = UINT32_MAX;  // what the headers make of negative numbers
-
 template <typename T>
 T Read(const uint8_t* data) {
   T value;
@@ -86,41 +84,57 @@ void StoreWrapped(uint8_t* data, long double value) {
 
 }  // namespace
 
-static Lanes Bits(uint64_t low, uint64_t high, uint32_t repeats) {
-  Lanes lanes;
-  lanes.masked = true;
-  lanes.repeats = repeats;
-  lanes.mask[0] = low;
-  lanes.mask[1] = high;
-  return lanes;
-}
-
 Lanes FirstLanes(uint64_t mask, uint32_t repeats) {
   const auto ones = [](uint64_t n) { return n >= 64 ? ~uint64_t{0} : (uint64_t{1} << n) - 1; };
-  Lanes lanes = Bits(ones(mask), mask > 64 ? ones(mask - 64) : 0, repeats);
-  if (mask == 0 || mask > 128) lanes.count = kTooLarge;  // refused by CheckLanes
+  Lanes lanes;
+  lanes.kind = Lanes::Kind::kMask;
+  lanes.count = static_cast<uint32_t>(std::min<uint64_t>(mask, UINT32_MAX));
+  lanes.repeats = repeats;
+  if (mask > 128) return lanes;  // no lanes: refused by TakeLanes, but in counter mode
+  lanes.mask[0] = ones(mask);
+  lanes.mask[1] = mask > 64 ? ones(mask - 64) : 0;
   return lanes;
 }
 
-void CheckLanes(const Lanes& lanes, uint32_t per_repeat, const char* api, Here here) {
-  if (!lanes.masked) {
-    if (lanes.count == 0 || lanes.count == kTooLarge) {
-      Fail(Rule::kParameter, here, "%s: argument 'count' is %d, expected at least 1", api, lanes.count == 0 ? 0 : -1);
-    }
-    return;
+Lanes TakeLanes(const Lanes& asked, uint32_t per_repeat, const char* api, Here here) {
+  using Kind = Lanes::Kind;
+  Core& core = Core::Current();
+  Lanes lanes = asked;
+  if (asked.kind == Kind::kCount) {
+    core.mask_counts = false;  // the device takes the register for these, and leaves it reset
+    core.mask[0] = core.mask[1] = UINT64_MAX;
+  } else if (asked.kind == Kind::kMask) {
+    core.mask[0] = core.mask_counts ? asked.count : asked.mask[0];
+    core.mask[1] = core.mask_counts ? 0 : asked.mask[1];
+  }
+  if (asked.kind != Kind::kCount && core.mask_counts) {
+    lanes.kind = Kind::kCounter;
+    lanes.count = static_cast<uint32_t>(std::min<uint64_t>(core.mask[0], UINT32_MAX));
+    lanes.repeats = (lanes.count + per_repeat - 1) / per_repeat;
+  } else if (asked.kind == Kind::kRegister) {
+    // All lanes are on until somebody sets a mask: of wide types the upper ones do not exist.
+    lanes.kind = Kind::kMask;
+    lanes.mask[0] = core.mask[0];
+    lanes.mask[1] = per_repeat > 64 ? core.mask[1] : 0;
+  }
+  if (lanes.kind != Kind::kMask) {
+    if (lanes.count != 0 && lanes.count <= INT32_MAX) return lanes;
+    const bool count = asked.kind == Kind::kCount;
+    Fail(Rule::kParameter, here, "%s: argument '%s' is %d, expected at least 1", api, count ? "count" : "mask", lanes.count == 0 ? 0 : -1);
   }
   if (lanes.repeats < 1 || lanes.repeats > 255) {
-    Fail(Rule::kParameter, here, "%s: argument 'repeatTime' is %u, expected 1 to 255", api, lanes.repeats);
+    Fail(Rule::kParameter, here, "%s: argument 'repeatTime' is %d, expected 1 to 255", api, static_cast<int>(lanes.repeats));
   }
-  bool beyond = lanes.count == kTooLarge || (lanes.mask[0] | lanes.mask[1]) == 0;
+  bool beyond = (lanes.mask[0] | lanes.mask[1]) == 0;
   for (uint32_t lane = per_repeat; lane < 128; ++lane) beyond = beyond || IsActive(lanes, lane);
   if (beyond)
     Fail(Rule::kParameter, here, "%s: argument 'mask' selects no lane or one above the last, expected lanes 0 to %u", api, per_repeat - 1);
+  return lanes;
 }
 
 uint64_t OffsetOf(const VectorOperand& operand, const Lanes& lanes, uint32_t repeat, uint32_t lane) {
   const uint32_t size = SizeOf(operand.type);
-  if (!lanes.masked) return uint64_t{lane} * size;
+  if (lanes.kind == Lanes::Kind::kCount) return uint64_t{lane} * size;
   const uint32_t per_block = kBlockBytes / size;
   const uint64_t blocks = uint64_t{repeat} * operand.repeat_stride + uint64_t{lane / per_block} * operand.block_stride;
   return blocks * kBlockBytes + uint64_t{lane % per_block} * size;
@@ -128,12 +142,24 @@ uint64_t OffsetOf(const VectorOperand& operand, const Lanes& lanes, uint32_t rep
 
 uint64_t ExtentOf(const VectorOperand& operand, const Lanes& lanes, uint32_t per_repeat) {
   const uint32_t size = SizeOf(operand.type);
-  if (!lanes.masked) return uint64_t{lanes.count} * size;
+  if (lanes.kind == Lanes::Kind::kCount) return uint64_t{lanes.count} * size;
   uint64_t extent = 0;
-  for (uint32_t lane = 0; lane < per_repeat; ++lane) {
-    if (IsActive(lanes, lane)) extent = std::max(extent, OffsetOf(operand, lanes, lanes.repeats - 1, lane) + size);
-  }
+  ForEach(lanes, per_repeat, [&](uint32_t repeat, uint32_t lane) {
+    if (repeat + 2 >= lanes.repeats) extent = std::max(extent, OffsetOf(operand, lanes, repeat, lane) + size);
+  });
   return extent;
+}
+
+void Work(const VectorOperand& operand, const Lanes& lanes, uint32_t per_repeat, Access access, const Use& use) {
+  Core& core = Core::Current();
+  if (!core.IsTracked(operand.view)) return;
+  const uint32_t size = SizeOf(operand.type);
+  if (lanes.kind == Lanes::Kind::kCount) {
+    return core.Work(operand.view, 0, uint64_t{lanes.count} * size, Engine::kVector, use, access);
+  }
+  ForEach(lanes, per_repeat, [&](uint32_t repeat, uint32_t lane) {
+    core.Work(operand.view, OffsetOf(operand, lanes, repeat, lane), size, Engine::kVector, use, access);
+  });
 }
 
 bool IsFloating(Type type) { return type == Type::kF32 || type == Type::kF16 || type == Type::kBF16; }

@@ -84,18 +84,22 @@ const GlobalMemory::Span* GlobalMemory::Touches(const Spans& spans, uintptr_t be
 }
 
 void GlobalMemory::Insert(Spans* spans, const Write& write) {
-  uintptr_t begin = write.begin;
-  uintptr_t end = write.end;
-  Here here = write.here;
-  // Swallow what overlaps or adjoins, so that a row written piece by piece is one span.
-  auto next = spans->lower_bound(begin);
-  if (next != spans->begin() && std::prev(next)->second.end >= begin) --next;
-  while (next != spans->end() && next->first <= end) {
-    begin = std::min(begin, next->first);
-    end = std::max(end, next->second.end);
+  Write mine = write;
+  auto next = spans->lower_bound(mine.begin);
+  if (next != spans->begin() && std::prev(next)->second.end >= mine.begin) --next;
+  while (next != spans->end() && next->first <= mine.end) {
+    const Write old{next->first, next->second.end, 0, false, next->second.here};
     next = spans->erase(next);
+    // One line's writes are one span, piece by piece; another line's stay apart, so that a conflict names the line that wrote.
+    if (old.here.line == mine.here.line && std::strcmp(old.here.file, mine.here.file) == 0) {
+      mine.begin = std::min(mine.begin, old.begin);
+      mine.end = std::max(mine.end, old.end);
+      continue;
+    }
+    if (old.begin < mine.begin) spans->emplace(old.begin, Span{std::min(old.end, mine.begin), old.here});
+    if (old.end > mine.end) spans->emplace(std::max(old.begin, mine.end), Span{old.end, old.here});
   }
-  spans->emplace(begin, Span{end, here});
+  spans->emplace(mine.begin, Span{mine.end, mine.here});
 }
 
 std::optional<GlobalMemory::Write> GlobalMemory::Note(const Write& write) {

@@ -9,6 +9,7 @@
 
 #include "addnorm/addnorm.h"
 #include "doors/ascendc/src/elements.h"
+#include "tiling/tiling_api.h"
 
 namespace addnorm::ascendc {
 namespace {
@@ -65,7 +66,9 @@ Tile MakeTile(const char* api, Type type, const TilingShape& shape, Here here) {
 
 void CheckOperands(const Tile& tile, std::initializer_list<TileOperand> operands) {
   for (const TileOperand& operand : operands) {
-    Core::Current().CheckOperand(operand.view, operand.bytes, operand.access, {tile.api, operand.name, tile.here});
+    const Use use{tile.api, operand.name, tile.here};
+    Core::Current().CheckOperand(operand.view, operand.bytes, operand.access, use);
+    Core::Current().Work(operand.view, 0, operand.bytes, Engine::kVector, use, operand.access);
   }
 }
 
@@ -108,6 +111,7 @@ void CheckTmp(const Tile& tile, const Tmp& tmp, std::initializer_list<TileOperan
   }
   if (!tmp.shared) return;
   core.CheckOperand(view, tmp.need_bytes, Access::kWrite, {tile.api, "sharedTmpBuffer", tile.here});
+  core.Work(view, 0, tmp.need_bytes, Engine::kVector, {tile.api, "sharedTmpBuffer", tile.here}, Access::kWrite);
   for (const TileOperand& operand : operands) {
     if (!Overlap(view, tmp.need_bytes, operand.view, operand.bytes)) continue;
     Fail(Rule::kOverlap, tile.here, "%s: argument 'sharedTmpBuffer' overlaps '%s', expected disjoint memory", tile.api, operand.name);
@@ -124,6 +128,8 @@ void RequireRows(const Tile& tile, const char* name, const LocalView& view) {
 void RequireAll(const Tile& tile, const char* name, const LocalView& view, uint64_t bytes) {
   Core::Current().RequireWritten(view, 0, bytes, {tile.api, name, tile.here});
 }
+
+void Forget(const Tile& tile, const LocalView& source) { Core::Current().MemoryOf(source.data).Forget(source.data, tile.tile_bytes()); }
 
 void FinishRows(const Tile& tile, const LocalView& view, uint64_t rows) {
   const uint64_t real = tile.real_cols * tile.size;
@@ -148,13 +154,13 @@ struct Views {
 
 void Check(const Tile& tile, const Status& status) {
   if (status.ok()) return;
-  Fail(status.code() == Code::kBadValue ? Rule::kParameter : Rule::kLaunch, tile.here, "%s: %s", tile.api, status.message());
+  // The core's text starts with the name of the call.
+  Fail(status.code() == Code::kBadValue ? Rule::kParameter : Rule::kLaunch, tile.here, "%s", status.message());
 }
 
 // Bytes up to the end of the last temporary tensor: the vendor rounds rows up, so this may exceed stackBufferSize.
-uint64_t GradLayoutBytes(const LayerNormGradTiling& tiling, const Tile& tile, uint64_t tensors) {
-  const uint64_t last = std::min<uint64_t>(tiling.oneCalSize, tile.rows * tile.cols);
-  return ((tensors - 1) * tiling.oneCalSize + last) * sizeof(float);
+uint64_t GradLayoutBytes(uint64_t one, const Tile& tile, uint64_t tensors) {
+  return ((tensors - 1) * one + std::min(one, tile.rows * tile.cols)) * sizeof(float);
 }
 
 }  // namespace
@@ -166,14 +172,22 @@ void RunLayerNormGrad(const LayerNormGradCall& call, const LayerNormGradTiling& 
   }
   const Tile tile = MakeTile(api, call.type, {tiling.bLength, tiling.sLength, tiling.hLength, tiling.originalHLength}, here);
   const bool in_place = call.reuse_source && call.type == Type::kF32;
-  const uint64_t tensors = call.type == Type::kF16 ? 9 : in_place ? 4 : 6;
-  if (tiling.oneCalSize == 0) {
-    Fail(Rule::kTmpSize, here, "%s: argument 'tiling' oneCalSize is 0, expected the tiling of a stackBufferSize of at least %llu bytes",
-         api, ull{tensors * tile.cols * sizeof(float)});
+  const bool narrow = call.type == Type::kF16;
+  if (tiling.oneCalSize == 0 || tiling.stackBufferSize == 0) {
+    // A group of rows is what the vendor rounds up to.
+    const uint64_t group = (narrow ? 16 : 8) * tile.cols;
+    const uint64_t need = GradLayoutBytes(group, tile, narrow ? 9 : in_place ? 4 : 6);
+    Fail(Rule::kTmpSize, here, "%s: argument 'tiling' %s is 0, expected the tiling of a stackBufferSize of %llu bytes or more", api,
+         tiling.oneCalSize == 0 ? "oneCalSize" : "stackBufferSize", ull{need});
   }
-  if (tensors != 4 && tiling.x1TensorPos == 0) {
+  if (narrow != (tiling.tmpTensorPos != 0)) {
+    Fail(Rule::kShape, here, "%s: argument 'tiling' was made for typeSize %d, expected %d", api, narrow ? 4 : 2, narrow ? 2 : 4);
+  }
+  if (!in_place && tiling.x1TensorPos == 0) {
     Fail(Rule::kShape, here, "%s: argument 'tiling' was made for isReuseSource = true with float, expected one for this call", api);
   }
+  // With isReuseSource a tiling made without it works too, in the larger layout.
+  const uint64_t tensors = narrow ? 9 : tiling.x1TensorPos == 0 ? 4 : 6;
   const std::initializer_list<TileOperand> operands = {{"outputPdX", call.dx, tile.tile_bytes(), Access::kWrite, true},
                                                        {"resForGamma", call.xhat, tile.tile_bytes(), Access::kWrite, true},
                                                        {"inputDy", call.dy, tile.tile_bytes(), Access::kRead, true},
@@ -183,7 +197,7 @@ void RunLayerNormGrad(const LayerNormGradCall& call, const LayerNormGradTiling& 
                                                        {"inputGamma", call.gamma, tile.row_bytes(), Access::kRead}};
   CheckOperands(tile, operands);
   CheckOverlaps(tile, operands);
-  const uint64_t layout = GradLayoutBytes(tiling, tile, tensors);
+  const uint64_t layout = GradLayoutBytes(tiling.oneCalSize, tile, tensors);
   CheckTmp(tile,
            {call.tmp, call.shared_tmp, std::max<uint64_t>(tiling.stackBufferSize, layout),
             layout > tiling.stackBufferSize ? "the layout of the tiling exceeds its stackBufferSize" : "the tiling's stackBufferSize"},
@@ -212,16 +226,20 @@ void RunLayerNormGrad(const LayerNormGradCall& call, const LayerNormGradTiling& 
   if (!in_place) return;
   // The device computes in these; what a kernel reads from them afterwards would not be its input.
   for (const LocalView& source : {call.dy, call.x}) {
-    if (source.data == call.dx.data || source.data == call.xhat.data) continue;
-    Core::Current().MemoryOf(source.data).Forget(source.data, tile.tile_bytes());
+    if (source.data != call.dx.data && source.data != call.xhat.data) Forget(tile, source);
   }
 }
 
 void RunLayerNormGradBeta(const LayerNormGradBetaCall& call, const LayerNormGradBetaTiling& tiling, Here here) {
   const char* api = "LayerNormGradBeta";
   const Tile tile = MakeTile(api, call.type, {tiling.bLength, tiling.sLength, tiling.hLength, tiling.originalHLength}, here);
-  if (tiling.oneCalSize == 0) {
-    Fail(Rule::kTmpSize, here, "%s: argument 'tiling' oneCalSize is 0, expected the tiling of a larger stackBufferSize", api);
+  const bool narrow = call.type == Type::kF16;
+  if (tiling.oneCalSize == 0 || tiling.stackBufferSize == 0) {
+    Fail(Rule::kTmpSize, here, "%s: argument 'tiling' %s is 0, expected the tiling of a stackBufferSize of %llu bytes or more", api,
+         tiling.oneCalSize == 0 ? "oneCalSize" : "stackBufferSize", ull{(narrow ? 4 : 2) * tile.cols * sizeof(float)});
+  }
+  if (tiling.numberOfTmpBuf != (narrow ? 2u : 1u)) {
+    Fail(Rule::kShape, here, "%s: argument 'tiling' was made for typeSize %d, expected %d", api, narrow ? 4 : 2, narrow ? 2 : 4);
   }
   const std::initializer_list<TileOperand> operands = {{"outputPdGamma", call.dgamma, tile.row_bytes(), Access::kWrite},
                                                        {"outputPdBeta", call.dbeta, tile.row_bytes(), Access::kWrite},
@@ -254,8 +272,17 @@ void RunLayerNormGradBeta(const LayerNormGradBetaCall& call, const LayerNormGrad
 void RunLayerNorm(const LayerNormCall& call, const LayerNormTiling& tiling, Here here) {
   const char* api = "LayerNorm";
   const Tile tile = MakeTile(api, call.type, {tiling.bLength, tiling.sLength, tiling.hLength, tiling.originalHLength}, here);
-  if (tiling.oneTmpSize == 0) {
-    Fail(Rule::kTmpSize, here, "%s: argument 'tiling' oneTmpSize is 0, expected the tiling of a larger stackBufferSize", api);
+  const bool narrow = call.type == Type::kF16;
+  if (tiling.oneTmpSize == 0 || tiling.tmpBufSize == 0) {
+    const TileShape shape{tiling.bLength, tiling.sLength, tiling.hLength, tiling.originalHLength};
+    Fail(Rule::kTmpSize, here, "%s: argument 'tiling' %s is 0, expected the tiling of a stackBufferSize of %u bytes or more", api,
+         tiling.oneTmpSize == 0 ? "oneTmpSize" : "tmpBufSize", LayerNormTmpSize(shape, tile.size, call.reuse_source).min);
+  }
+  if (narrow != (tiling.meanTmpTensorSize != 0)) {
+    Fail(Rule::kShape, here, "%s: argument 'tiling' was made for typeSize %d, expected %d", api, narrow ? 4 : 2, narrow ? 2 : 4);
+  }
+  if (tiling.numberOfTmpBuf == 2 && !call.reuse_source) {
+    Fail(Rule::kShape, here, "%s: argument 'tiling' was made for isReuseSource = true with float, expected one for this call", api);
   }
   const std::initializer_list<TileOperand> operands = {{"output", call.y, tile.tile_bytes(), Access::kWrite, true},
                                                        {"outputMean", call.mean, tile.statistic_bytes(), Access::kWrite},
@@ -291,6 +318,8 @@ void RunLayerNorm(const LayerNormCall& call, const LayerNormTiling& tiling, Here
   Check(tile, Forward(problem, SerialExecutor()));
   for (uint64_t row = 0; row < tile.rows; ++row) StoreElement(tile.type, call.variance.data + row * tile.size, variance[row]);
   FinishRows(tile, call.y, tile.rows);
+  // As LayerNormGrad does.
+  if (call.reuse_source && !narrow && call.x.data != call.y.data) Forget(tile, call.x);
   Core::Current().SetWritten(call.mean.data, tile.statistic_bytes());
   Core::Current().SetWritten(call.variance.data, tile.statistic_bytes());
 }

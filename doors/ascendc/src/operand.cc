@@ -16,9 +16,9 @@ Buffer& Core::Resolve(const LocalView& view, Access access, const Use& use) {
   Buffer& buffer = BufferAt(view.buffer);
   // In a queue, a tensor belongs to whoever takes it out. Only a vector read of an output would be harmless on the device.
   const bool passing = std::strcmp(use.api, "EnQue") == 0 || std::strcmp(use.api, "FreeTensor") == 0;
-  if (buffer.state == Buffer::State::kQueued && !passing && (access == Access::kWrite || buffer.input)) {
+  if (buffer.state == Buffer::State::kQueued && !passing && (access != Access::kRead || buffer.hands_over == Engine::kCopyIn)) {
     Fail(Rule::kQueueState, use.here, "%s: argument '%s' is in its queue, expected DeQue before it is %s", use.api, use.name,
-         access == Access::kWrite ? "written" : "read");
+         access == Access::kRead ? "read" : "written");
   }
   return buffer;
 }
@@ -43,24 +43,28 @@ void Core::CheckOperand(const LocalView& view, uint64_t bytes, Access access, co
 }
 
 bool Core::IsWritten(const uint8_t* data, size_t bytes) {
-  const uint8_t* shadow = MemoryOf(data).Shadow(data);
-  return std::all_of(shadow, shadow + bytes, [](uint8_t byte) { return byte != 0; });
+  const LocalMemory& memory = MemoryOf(data);
+  for (size_t i = 0; i < bytes; ++i) {
+    if (!memory.IsWritten(data + i)) return false;
+  }
+  return true;
 }
 
 void Core::SetWritten(const uint8_t* data, size_t bytes, bool written) { std::memset(MemoryOf(data).Shadow(data), written ? 1 : 0, bytes); }
 
 void Core::RequireWritten(const LocalView& view, uint64_t offset, size_t bytes, const Use& use) {
-  const uint8_t* shadow = MemoryOf(view.data).Shadow(view.data + offset);
-  const uint8_t* hole = std::find(shadow, shadow + bytes, uint8_t{0});
-  if (hole == shadow + bytes) return;
-  const unsigned long long byte = offset + static_cast<uint64_t>(hole - shadow);
+  const LocalMemory& memory = MemoryOf(view.data);
+  uint64_t hole = offset;
+  while (hole < offset + bytes && memory.IsWritten(view.data + hole)) ++hole;
+  if (hole == offset + bytes) return;
+  const unsigned long long byte = hole;
   Fail(Rule::kUninitialised, use.here, "%s: argument '%s' byte %llu was never written or is undefined by now, expected a value", use.api,
        use.name, byte);
 }
 
 void TouchLocal(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here) {
   Core& core = Core::Current();
-  const Use use{access == Access::kRead ? "GetValue" : "SetValue", "tensor", here};
+  const Use use{access == Access::kRead ? "GetValue" : access == Access::kWrite ? "SetValue" : "operator()", "tensor", here};
   const Buffer& buffer = core.Resolve(view, access, use);
   const auto start = static_cast<uint64_t>(view.data - buffer.data);
   const uint64_t room = start <= buffer.bytes ? std::min<uint64_t>(view.bytes, buffer.bytes - start) : 0;
@@ -68,18 +72,25 @@ void TouchLocal(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Ac
     Fail(Rule::kLocalBounds, here, "%s: argument 'index' is %llu, expected less than %llu", use.api,
          static_cast<unsigned long long>(offset_bytes / bytes), static_cast<unsigned long long>(room / bytes));
   }
+  // A reference to what nobody wrote is there to be written.
+  const bool read = access == Access::kRead || (access == Access::kReference && core.IsWritten(view.data + offset_bytes, bytes));
+  core.Work(view, offset_bytes, bytes, Engine::kVector, use, read ? Access::kRead : Access::kWrite);
   if (access == Access::kRead) {
     core.RequireWritten(view, offset_bytes, bytes, use);
-  } else {
+  } else if (access == Access::kWrite) {
     core.SetWritten(view.data + offset_bytes, bytes);
+  } else {
+    core.MemoryOf(view.data).Expose(view.data + offset_bytes, bytes);
   }
 }
 
-void ExposeLocal(const LocalView& view, Here here) {
+void ExposeLocal(const LocalView& view, uint32_t bytes, Here here) {
   Core& core = Core::Current();
   const Buffer& buffer = core.Resolve(view, Access::kRead, {"GetPhyAddr", "tensor", here});
   const auto start = static_cast<uint64_t>(view.data - buffer.data);
-  if (start < buffer.bytes) core.SetWritten(view.data, std::min<uint64_t>(view.bytes, buffer.bytes - start));
+  const uint64_t room = start < buffer.bytes ? std::min<uint64_t>(view.bytes, buffer.bytes - start) : 0;
+  if (bytes == 0) return core.SetWritten(view.data, room);
+  for (uint64_t at = 0; at + bytes <= room; at += bytes) core.MemoryOf(view.data).Expose(view.data + at, bytes);
 }
 
 }  // namespace addnorm::ascendc

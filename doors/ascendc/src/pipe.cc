@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <utility>
 
 #include "doors/ascendc/src/core.h"
 
@@ -54,12 +55,19 @@ void Core::NoteUnfreed() noexcept {
   }
 }
 
-void Core::ClosePipe(const void* old_pipe) noexcept {
+void Core::ClosePipe(const void* old_pipe) {
   if (pipe != old_pipe || pipe == nullptr) return;
   if (std::uncaught_exceptions() == 0) NoteUnfreed();
   pipe = nullptr;
   for (Buffer& buffer : buffers_) buffer.state = Buffer::State::kDead;
   rest_ = 0;
+}
+
+void Core::ResetRegisters() {
+  atomic = Atomic::kNone;
+  mask_counts = false;
+  mask[0] = mask[1] = UINT64_MAX;
+  cast_scale = 1;
 }
 
 uint32_t Core::AddBuffer(TPosition position, uint32_t bytes, Here here) {
@@ -86,7 +94,8 @@ uint32_t Core::AddQueue(const QueueSpec& spec, Here here) {
     buffer.data = data + size_t{i} * rounded;
     buffer.bytes = rounded;
     buffer.position = spec.position;
-    buffer.input = spec.input;
+    buffer.hands_over = spec.hands_over;
+    buffer.tracked = spec.position == TPosition::VECIN || spec.position == TPosition::VECOUT;
     buffer.queue = static_cast<uint32_t>(queues_.size() + 1);
     buffers_.push_back(buffer);
   }
@@ -124,20 +133,24 @@ void OpenPipe(void* pipe, uint32_t architecture, Here here) {
   core.OpenPipe(pipe, here);
 }
 
-void ClosePipe(const void* pipe) noexcept {
+void ClosePipe(const void* pipe) {
   Core& core = Core::Current();
+  const bool alive = core.pipe == pipe && pipe != nullptr;
   core.ClosePipe(pipe);
-  // Outside a launch nobody looks later.
-  if (core.unfreed && !core.global->strict()) {
-    Print(*core.unfreed);
-    if (core.on_violation == OnViolation::kAbort) std::abort();
-    core.unfreed.reset();
-  }
+  if (!alive || core.global->strict()) return;
+  // A kernel outside a launch ends here: nobody looks later, and the next one starts afresh.
+  core.ResetRegisters();
+  const std::optional<Violation> unfreed = std::exchange(core.unfreed, std::nullopt);
+  if (!unfreed) return;
+  if (core.on_violation == OnViolation::kReport) throw *unfreed;
+  Print(*unfreed);
+  std::abort();
 }
 
 void ResetPipe(Here here) {
   Core& core = Core::Current();
   void* pipe = core.pipe;
+  if (pipe == nullptr) Fail(Rule::kPipe, here, "Reset: argument 'pipe' is destroyed, expected a live TPipe");
   core.ClosePipe(pipe);
   core.OpenPipe(pipe, here);
 }
@@ -198,6 +211,7 @@ LocalView DeQue(uint32_t number, Here here) {
   queue.enqueued.pop_front();
   Buffer& buffer = core.BufferAt(first);
   buffer.state = Buffer::State::kDequeued;
+  core.HandOver(buffer, buffer.hands_over);
   return Whole(buffer, first);
 }
 

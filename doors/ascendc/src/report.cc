@@ -38,8 +38,10 @@ void SetOnViolation(OnViolation action) { Action() = action; }
 OnViolation GetOnViolation() { return Action(); }
 
 char* Describe(const Violation& violation, char* out, size_t size) {
-  std::snprintf(out, size, "%s:%d: rule '%s' broken on core %d: %s", violation.file, violation.line, NameOf(violation.rule), violation.core,
-                violation.text);
+  // A launch knows no line of its own; its text starts with the kernel's name.
+  char place[sizeof(violation.file) + 16] = "";
+  if (violation.line != 0) std::snprintf(place, sizeof(place), "%s:%d: ", violation.file, violation.line);
+  std::snprintf(out, size, "%srule '%s' broken on core %d: %s", place, NameOf(violation.rule), violation.core, violation.text);
   return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "doors/ascendc/src/elements.h"
 
@@ -20,10 +21,50 @@ bool IsFloatOnly(VectorOp op) {
          (op >= VectorOp::kSqrt && op <= VectorOp::kLn);
 }
 
+constexpr int kNone = 1 << 0, kOdd = 1 << 6;  // bits by Rounding
+constexpr int kFive = 0b0111110;              // RINT, FLOOR, CEIL, ROUND, TRUNC
+struct CastPair {
+  Type from, to;
+  int modes;
+};
+// What Atlas A2 and A3 have.
+constexpr CastPair kCasts[] = {
+    {Type::kF16, Type::kF32, kNone},         {Type::kF16, Type::kI32, kFive},        {Type::kF16, Type::kI16, kFive},
+    {Type::kF16, Type::kI8, kFive | kNone},  {Type::kF16, Type::kU8, kFive | kNone}, {Type::kF32, Type::kF32, kFive},
+    {Type::kF32, Type::kF16, 0b1111111},     {Type::kF32, Type::kBF16, kFive},       {Type::kF32, Type::kI64, kFive},
+    {Type::kF32, Type::kI32, kFive},         {Type::kF32, Type::kI16, kFive},        {Type::kBF16, Type::kF32, kNone},
+    {Type::kBF16, Type::kI32, kFive},        {Type::kI8, Type::kF16, kNone},         {Type::kU8, Type::kF16, kNone},
+    {Type::kI16, Type::kF16, kFive | kNone}, {Type::kI16, Type::kF32, kNone},        {Type::kI32, Type::kF32, kFive | kNone},
+    {Type::kI32, Type::kI64, kNone},         {Type::kI32, Type::kI16, kNone},        {Type::kI32, Type::kF16, kNone},
+    {Type::kI64, Type::kI32, kNone},         {Type::kI64, Type::kF32, kFive},
+};
+static_assert(kOdd == 0b1000000, "the last of Rounding");
+
+void CheckCast(const VectorCall& call, Here here) {
+  static constexpr const char* kNames[] = {"CAST_NONE", "CAST_RINT", "CAST_FLOOR", "CAST_CEIL", "CAST_ROUND", "CAST_TRUNC", "CAST_ODD"};
+  const auto mode = static_cast<size_t>(call.rounding);
+  for (const CastPair& pair : kCasts) {
+    if (pair.from != call.src0.type || pair.to != call.dst.type) continue;
+    if (mode < std::size(kNames) && (pair.modes >> mode & 1) != 0) return;
+    std::string expected;
+    for (size_t i = 0; i < std::size(kNames); ++i) {
+      if ((pair.modes >> i & 1) != 0) expected += (expected.empty() ? "" : ", ") + std::string(kNames[i]);
+    }
+    Fail(Rule::kParameter, here, "Cast: argument 'roundMode' is %s from %s to %s, expected %s",
+         mode < std::size(kNames) ? kNames[mode] : "none of RoundMode", NameOf(pair.from), NameOf(pair.to), expected.c_str());
+  }
+  Fail(Rule::kParameter, here, "Cast: argument 'dst' is %s with a source of %s, expected a pair of docs/ascendc.md", NameOf(call.dst.type),
+       NameOf(call.src0.type));
+}
+
 void CheckTypes(const VectorCall& call, Here here) {
   const Type type = call.dst.type;
   const uint32_t size = SizeOf(type);
-  if (call.op == VectorOp::kCast) return;
+  if (call.op == VectorOp::kCast) return CheckCast(call, here);
+  if (call.op == VectorOp::kAxpy && call.src0.type != type && !(type == Type::kF32 && call.src0.type == Type::kF16)) {
+    Fail(Rule::kParameter, here, "Axpy: argument 'U' is %s with T %s, expected T, or half with T float", NameOf(call.src0.type),
+         NameOf(type));
+  }
   if (call.op == VectorOp::kDuplicate) {
     if (size == 2 || size == 4) return;
     Fail(Rule::kParameter, here, "Duplicate: argument 'T' is %s, expected a type of 2 or 4 bytes", NameOf(type));
@@ -106,23 +147,21 @@ int64_t ComputeInteger(VectorOp op, int64_t a, int64_t b, int64_t scalar) {
   }
 }
 
-long double Result(const VectorCall& call, long double a, long double b) {
+long double Value(const VectorCall& call, long double a, long double b) {
   if (IsFloating(call.dst.type)) return Compute(call.op, static_cast<float>(a), static_cast<float>(b), static_cast<float>(call.scalar));
   return static_cast<long double>(
       ComputeInteger(call.op, static_cast<int64_t>(a), static_cast<int64_t>(b), static_cast<int64_t>(call.scalar)));
 }
 
-void CheckOverlap(const VectorCall& call, const VectorOperand& source, uint64_t dst_bytes, uint64_t source_bytes, Here here) {
-  const uint8_t* dst = call.dst.view.data;
-  const uint8_t* src = source.view.data;
-  // Element i of a narrower dst ends before element i of src, so that in place is safe.
-  if (dst == src && SizeOf(call.dst.type) <= SizeOf(source.type)) return;
-  const bool contiguous = !call.lanes.masked || (call.dst.block_stride == 1 && source.block_stride == 1);
-  if (!contiguous || dst + dst_bytes <= src || src + source_bytes <= dst) return;
-  Fail(Rule::kOverlap, here, "%s: argument 'dst' overlaps a source by a part, expected the same memory or disjoint memory", call.api);
-}
-
 }  // namespace
+
+void SetMaskMode(bool counter) { Core::Current().mask_counts = counter; }
+void SetMaskRegister(uint64_t high, uint64_t low) {
+  Core& core = Core::Current();
+  core.mask[0] = low;
+  core.mask[1] = high;
+}
+void SetCastScale(float scale) { Core::Current().cast_scale = scale; }
 
 void RunVector(const VectorCall& call, Here here) {
   Core& core = Core::Current();
@@ -131,23 +170,25 @@ void RunVector(const VectorCall& call, Here here) {
   uint32_t widest = SizeOf(call.dst.type);
   if (sources >= 1) widest = std::max(widest, SizeOf(call.src0.type));
   const uint32_t per_repeat = kRepeatBytes / widest;
-  CheckLanes(call.lanes, std::min(per_repeat, 128u), call.api, here);
-  const uint64_t dst_bytes = ExtentOf(call.dst, call.lanes, per_repeat);
-  core.CheckOperand(call.dst.view, dst_bytes, Access::kWrite, {call.api, "dst", here});
+  const Lanes lanes = TakeLanes(call.lanes, std::min(per_repeat, 128u), call.api, here);
+  const Use dst_use{call.api, "dst", here};
+  core.CheckOperand(call.dst.view, ExtentOf(call.dst, lanes, per_repeat), Access::kWrite, dst_use);
   const VectorOperand* operands[] = {&call.src0, &call.src1};
   for (int i = 0; i < sources; ++i) {
-    const uint64_t bytes = ExtentOf(*operands[i], call.lanes, per_repeat);
-    core.CheckOperand(operands[i]->view, bytes, Access::kRead, {call.api, sources == 1 ? "src" : i == 0 ? "src0" : "src1", here});
-    CheckOverlap(call, *operands[i], dst_bytes, bytes, here);
+    const Use use{call.api, sources == 1 ? "src" : i == 0 ? "src0" : "src1", here};
+    core.CheckOperand(operands[i]->view, ExtentOf(*operands[i], lanes, per_repeat), Access::kRead, use);
+    Work(*operands[i], lanes, per_repeat, Access::kRead, use);
+    CheckOverlap(call.api, call.dst, *operands[i], lanes, per_repeat, here);
   }
+  Work(call.dst, lanes, per_repeat, Access::kWrite, dst_use);
 
   const uint32_t dst_size = SizeOf(call.dst.type);
-  ForEach(call.lanes, per_repeat, [&](uint32_t repeat, uint32_t lane) {
-    uint8_t* const dst = call.dst.view.data + OffsetOf(call.dst, call.lanes, repeat, lane);
+  ForEach(lanes, per_repeat, [&](uint32_t repeat, uint32_t lane) {
+    uint8_t* const dst = call.dst.view.data + OffsetOf(call.dst, lanes, repeat, lane);
     long double values[2] = {0, 0};
     bool written = true;
     for (int i = 0; i < sources; ++i) {
-      const uint8_t* const src = operands[i]->view.data + OffsetOf(*operands[i], call.lanes, repeat, lane);
+      const uint8_t* const src = operands[i]->view.data + OffsetOf(*operands[i], lanes, repeat, lane);
       values[i] = Load(operands[i]->type, src);
       written = core.IsWritten(src, SizeOf(operands[i]->type)) && written;
     }
@@ -156,11 +197,13 @@ void RunVector(const VectorCall& call, Here here) {
       written = core.IsWritten(dst, dst_size) && written;
     }
     if (call.op == VectorOp::kCast) {
+      // The one narrowing that takes a factor.
+      if (call.src0.type == Type::kI32 && call.dst.type == Type::kF16) values[0] *= static_cast<long double>(core.cast_scale);
       StoreCast(call.dst.type, dst, values[0], call.src0.type, call.rounding);
     } else if (call.op == VectorOp::kDuplicate) {
       StoreElement(call.dst.type, dst, call.scalar);
     } else {
-      StoreElement(call.dst.type, dst, Result(call, values[0], values[1]));
+      StoreElement(call.dst.type, dst, Value(call, values[0], values[1]));
     }
     core.SetWritten(dst, dst_size, written);
   });

@@ -4,6 +4,22 @@
 #include <gtest/gtest.h>
 
 #include "kernel_operator.h"
+#include "tiling/tiling_api.h"
+
+// Names that users have too: none of ours may meet them under `using namespace AscendC` or `using namespace optiling`.
+namespace internal {
+inline int Count(int count) { return count + 1; }
+}  // namespace internal
+namespace detail {
+inline int Count(int count) { return count + 2; }
+}  // namespace detail
+struct Here {
+  int value = 3;
+};
+template <typename T>
+T Operand(T value) {
+  return value;
+}
 
 namespace {
 
@@ -15,6 +31,24 @@ struct Inner {
 };
 
 using namespace AscendC;  // NOLINT(google-build-using-namespace): as kernels do
+
+TEST(Language, NamesOfTheUser) {
+  EXPECT_EQ(internal::Count(1), 2);
+  EXPECT_EQ(detail::Count(1), 3);
+  EXPECT_EQ(Here().value, 3);
+  EXPECT_EQ(Operand(half(2)), half(2));
+}
+
+// A queue is a class of its own, so that templates of users deduce its arguments.
+template <TPosition position, int32_t depth>
+constexpr int32_t DepthOf(const TQue<position, depth>&) {
+  return depth;
+}
+TEST(Language, QueueArgumentsAreDeduced) {
+  TQue<QuePosition::VECIN, 2> in;
+  TQue<QuePosition::VECOUT, 3> out;
+  EXPECT_EQ(DepthOf(in) + DepthOf(out), 5);
+}
 
 REGISTER_TILING_DEFAULT(Outer);
 

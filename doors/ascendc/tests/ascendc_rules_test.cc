@@ -8,8 +8,11 @@
 #include <vector>
 
 #include "addnorm/ascendc/launch.h"
+#include "doors/ascendc/tests/rule_kernels_handover.h"
 #include "doors/ascendc/tests/rule_kernels_memory.h"
 #include "doors/ascendc/tests/rule_kernels_queue.h"
+#include "doors/ascendc/tests/rule_kernels_tile.h"
+#include "doors/ascendc/tests/rule_kernels_vector.h"
 #include "tiling/tiling_api.h"
 
 namespace rule_test {
@@ -20,7 +23,19 @@ LayerNormGradTiling MakeTiling(const Fault& fault) {
   tiling.sLength = fault.s;
   tiling.hLength = fault.h;
   tiling.originalHLength = fault.original_h;
-  AscendC::GetLayerNormGradNDTilingInfo(ge::Shape({1, fault.s, fault.h, fault.original_h}), fault.stack_bytes, 4, false, tiling);
+  AscendC::GetLayerNormGradNDTilingInfo(ge::Shape({1, fault.s, fault.h, fault.original_h}), fault.stack_bytes, fault.type_bytes, false,
+                                        tiling);
+  if (fault.no_stack) tiling.stackBufferSize = 0;
+  return tiling;
+}
+LayerNormTiling MakeNormTiling() {
+  LayerNormTiling tiling;
+  AscendC::GetLayerNormNDTilingInfo(ge::Shape({1, 8, 16, 16}), 4096, 4, false, tiling);
+  return tiling;
+}
+LayerNormGradBetaTiling MakeBetaTiling(uint32_t type_bytes) {
+  LayerNormGradBetaTiling tiling;
+  AscendC::GetLayerNormGradBetaNDTilingInfo(ge::Shape({1, 8, 16, 16}), 4096, type_bytes, false, tiling);
   return tiling;
 }
 
@@ -61,6 +76,16 @@ const std::vector<RuleCase> kCases = {
     {"ForeignQueue", ForeignQueue, Rule::kQueueState, {"EnQue", "'tensor'", "another queue", "one of this queue"}},
     {"ReadBeforeDeQue", ReadBeforeDeQue, Rule::kQueueState, {"Muls", "'src'", "in its queue", "DeQue before it is read"}},
     {"CopyOutBeforeDeQue", CopyOutBeforeDeQue, Rule::kQueueState, {"DataCopy", "'src'", "in its queue", "DeQue before"}},
+    {"ComputeBeforeEnQue", ComputeBeforeEnQue, Rule::kQueueState, {"Muls", "'src' byte 0 ", "copied in at", "EnQue and DeQue"}},
+    {"GetValueBeforeEnQue", GetValueBeforeEnQue, Rule::kQueueState, {"GetValue", "'tensor' byte 260", "copied in at", "EnQue and DeQue"}},
+    {"MaskedBeforeEnQue", MaskedBeforeEnQue, Rule::kQueueState, {"Adds", "'src' byte 512", "copied in at", "EnQue and DeQue"}},
+    {"CopyOutBeforeEnQue", CopyOutBeforeEnQue, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "EnQue and DeQue"}},
+    {"PadOutBeforeEnQue", PadOutBeforeEnQue, Rule::kQueueState, {"DataCopyPad", "'src'", "computed at", "EnQue and DeQue"}},
+    {"ComputeAfterDeQue", ComputeAfterDeQue, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "EnQue and DeQue"}},
+    {"InputCopiedOut", InputCopiedOut, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "a VECOUT queue, or WaitFlag"}},
+    {"OutputCopiedIn", OutputCopiedIn, Rule::kQueueState, {"DataCopy", "'src'", "copied in at", "a VECIN queue"}},
+    {"OverwrittenWhileCopiedOut", OverwrittenWhileCopiedOut, Rule::kQueueState, {"Duplicate", "'dst'", "copied out at", "FreeTensor"}},
+    {"PaddedThenCopiedIn", PaddedThenCopiedIn, Rule::kQueueState, {"DataCopy", "'dst'", "computed at", "WaitFlag"}},
     {"NoInitBuffer", NoInitBuffer, Rule::kQueueState, {"AllocTensor", "'queue'", "no buffers", "InitBuffer"}},
     {"UseAfterFree", UseAfterFree, Rule::kUseAfterFree, {"Muls", "'src'", "is freed", "a live tensor"}},
     {"UseAfterReuse", UseAfterReuse, Rule::kUseAfterFree, {"GetValue", "'tensor'", "is freed", "a live tensor"}},
@@ -73,6 +98,9 @@ const std::vector<RuleCase> kCases = {
     {"UnwrittenTravels", UnwrittenTravels, Rule::kUninitialised, {"ReduceSum", "'src'", "byte 28", "never written"}},
     {"PadsLeave", PadsLeave, Rule::kUninitialised, {"DataCopyPad", "'src'", "byte 20", "never written"}},
     {"AllocForgets", AllocForgets, Rule::kUninitialised, {"DataCopy", "'src'", "byte 0", "never written"}},
+    {"ReferenceNotWritten", ReferenceNotWritten, Rule::kUninitialised, {"DataCopy", "'src'", "byte 28", "never written"}},
+    {"PointerNotWritten", PointerNotWritten, Rule::kUninitialised, {"DataCopy", "'src'", "byte 30", "never written"}},
+    {"WorkReadAfterwards", WorkReadAfterwards, Rule::kUninitialised, {"GetValue", "'tensor'", "byte 768", "undefined by now"}},
     {"LocalBounds", LocalBounds, Rule::kLocalBounds, {"Muls", "'dst'", "byte 516", "512 bytes"}},
     {"LocalIndex", LocalIndex, Rule::kLocalBounds, {"SetValue", "'index'", "is 256", "less than 256"}},
     {"RepeatBounds", RepeatBounds, Rule::kLocalBounds, {"Add", "'dst'", "byte 1280", "1024 bytes"}},
@@ -86,12 +114,27 @@ const std::vector<RuleCase> kCases = {
     {"GmElement", GmElement, Rule::kGlobalBounds, {"SetValue", "'GlobalTensor'", "byte 1028", "1024 bytes"}},
     {"VectorPosition", VectorPosition, Rule::kPosition, {"Muls", "'dst'", "A1", "VECIN, VECCALC or VECOUT"}},
     {"PartialOverlap", PartialOverlap, Rule::kOverlap, {"Muls", "'dst'", "overlaps", "disjoint"}},
+    {"RepeatFeedsRepeat", RepeatFeedsRepeat, Rule::kOverlap, {"Muls", "'dst'", "that a later repeat reads", "disjoint"}},
+    {"LanesOverlap", LanesOverlap, Rule::kOverlap, {"Muls", "'dst'", "by a part", "disjoint"}},
+    {"Accumulate", Accumulate, Rule::kOverlap, {"Add", "'dst'", "that a later repeat reads", "disjoint"}},
+    {"WideCastInPlace", WideCastInPlace, Rule::kOverlap, {"Cast", "'dst'", "overlaps a source", "disjoint"}},
+    {"ReduceOverlap", ReduceOverlap, Rule::kOverlap, {"ReduceSum", "'dst' overlaps 'src'", "same start or disjoint"}},
+    {"ReduceWorkOverlap", ReduceWorkOverlap, Rule::kOverlap, {"ReduceMax", "'work' overlaps 'src'", "same start or disjoint"}},
+    {"WholeReduceOverlap", WholeReduceOverlap, Rule::kOverlap, {"WholeReduceSum", "'dst'", "that a later repeat reads", "disjoint"}},
+    {"CastMode", CastMode, Rule::kParameter, {"Cast", "'roundMode'", "CAST_NONE from float to int32_t", "CAST_RINT, CAST_FLOOR"}},
+    {"CastPair", CastPair, Rule::kParameter, {"Cast", "'dst'", "float with a source of uint32_t", "a pair of"}},
+    {"MaskBits", MaskBits, Rule::kParameter, {"Muls", "'mask'", "lanes 0 to 63"}},
+    {"MaskRegister", MaskRegister, Rule::kParameter, {"Muls", "'mask'", "selects no lane"}},
     {"Mask", Mask, Rule::kParameter, {"Muls", "'mask'", "lanes 0 to 63"}},
     {"WorkSize", WorkSize, Rule::kTmpSize, {"ReduceSum", "'work'", "16 bytes", "at least 32"}},
     {"TmpTooSmall", TmpTooSmall, Rule::kTmpSize, {"LayerNormGrad", "'sharedTmpBuffer'", "3040 bytes", "at least 3072"}},
     {"TmpLayout", TmpLayout, Rule::kTmpSize, {"LayerNormGrad", "'sharedTmpBuffer'", "8672 bytes", "at least 8704", "layout"}},
     {"UbLeft", UbLeft, Rule::kTmpSize, {"LayerNormGrad", "'UB left", "3040 bytes", "at least 3072"}},
-    {"UnfilledTiling", UnfilledTiling, Rule::kTmpSize, {"LayerNormGrad", "'tiling'", "oneCalSize is 0", "at least 384"}},
+    {"UnfilledTiling", UnfilledTiling, Rule::kTmpSize, {"LayerNormGrad", "'tiling'", "oneCalSize is 0", "3072 bytes or more"}},
+    {"HalfTiling", HalfTiling, Rule::kShape, {"LayerNormGrad", "'tiling'", "for typeSize 2", "expected 4"}},
+    {"NoStack", NoStack, Rule::kTmpSize, {"LayerNormGrad", "'tiling'", "stackBufferSize is 0", "3072 bytes or more"}},
+    {"BetaTiling", BetaTiling, Rule::kShape, {"LayerNormGradBeta", "'tiling'", "for typeSize 2", "expected 4"}},
+    {"LayerNormReusedSource", LayerNormReusedSource, Rule::kUninitialised, {"GetValue", "'tensor'", "undefined by now", "a value"}},
     {"Format", Format, Rule::kFormat, {"LayerNormGrad", "'shapeInfo'", "is 1", "ND = 0"}},
     {"TailAxis", TailAxis, Rule::kTailAxis, {"LayerNormGrad", "'tiling'", "hLength is 12 (48 bytes)", "multiple of 32"}},
     {"StatisticAxis", StatisticAxis, Rule::kTailAxis, {"LayerNormGrad", "'tiling'", "sLength is 4 (16 bytes", "multiple of 32"}},
@@ -165,6 +208,39 @@ TEST(BlockConflict, OverlapOfTwoBlocksIsCaught) {
   EXPECT_THAT(result.first.text, HasSubstr("core 0 ("));
   EXPECT_TRUE(Launch(options, WriteRow, InGm(out), 16u, false).ok());
 }
+// Which line wrote the bytes that conflict, though another line of the same core wrote the bytes beside them later.
+void WriteTwoLines(GM_ADDR out) {
+  AscendC::GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
+  if (AscendC::GetBlockIdx() == 1) return gm.SetValue(0, 1.0f);
+  g_line = __LINE__ + 1;
+  for (uint64_t i = 0; i < 4; ++i) gm.SetValue(i, 1.0f);
+  for (uint64_t i = 2; i < 8; ++i) gm.SetValue(i, 1.0f);
+}
+TEST(BlockConflict, NamesTheLineThatWrote) {
+  std::vector<float> out(8);
+  LaunchOptions options;
+  options.blocks = 2;
+  const LaunchResult result = Launch(options, WriteTwoLines, InGm(out));
+  EXPECT_EQ(result.first.rule, Rule::kBlockConflict);
+  EXPECT_THAT(result.first.text, HasSubstr("ascendc_rules_test.cc:" + std::to_string(g_line) + ")"));
+}
+// SetAtomicAdd is about copies; a scalar write is a plain one.
+void SetValueWhileAtomic(GM_ADDR out) {
+  AscendC::SetAtomicAdd<float>();
+  AscendC::GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(reinterpret_cast<__gm__ float*>(out));
+  gm.SetValue(0, 1.0f);
+  AscendC::SetAtomicNone();
+}
+TEST(BlockConflict, ScalarWritesAreNotAtomic) {
+  std::vector<float> out(8);
+  LaunchOptions options;
+  options.blocks = 2;
+  EXPECT_EQ(Launch(options, SetValueWhileAtomic, InGm(out)).first.rule, Rule::kBlockConflict);
+  options.blocks = 1;
+  EXPECT_TRUE(Launch(options, SetValueWhileAtomic, InGm(out)).ok());
+}
 TEST(BlockConflict, AtomicAddsMayMeet) {
   std::vector<float> out(16, 0.0f);
   LaunchOptions options;
@@ -188,6 +264,24 @@ TEST(LaunchRules, BadLaunchesAreReported) {
   const LaunchResult thrown = Launch({}, Throws);
   EXPECT_EQ(thrown.first.rule, Rule::kLaunch);
   EXPECT_THAT(thrown.first.text, HasSubstr("of the user"));
+  // A launch has no line in a kernel, and does not pretend to.
+  char text[256];
+  EXPECT_THAT(Describe(thrown.first, text, sizeof(text)), testing::StartsWith("rule 'launch' broken on core 0: kernel: "));
+}
+void NegativeEpsilon() {
+  AscendC::TPipe pipe;
+  AscendC::TBuf<> buffer;
+  pipe.InitBuffer(buffer, 1024 * sizeof(float));
+  Local all = buffer.Get<float>();
+  AscendC::Duplicate(all, 0.5f, 1024);
+  LayerNormGradTiling tiling = MakeTiling({});
+  AscendC::LayerNormGrad<float>(all[256], all[384], all, all[128], all[512], all[528], all[544], -1.0f, tiling);
+}
+TEST(LaunchRules, TheCoresTextIsNotPrefixedTwice) {
+  const LaunchResult result = Launch({}, NegativeEpsilon);
+  EXPECT_EQ(result.first.rule, Rule::kParameter);
+  EXPECT_THAT(result.first.text, testing::StartsWith("LayerNormGrad: "));
+  EXPECT_THAT(result.first.text, testing::Not(HasSubstr("LayerNormGrad: LayerNormGrad")));
 }
 
 // The size of UB is that of the chosen architecture.
@@ -223,6 +317,40 @@ TEST(Outside, CallerCatches) {
     EXPECT_EQ(violation.line, g_line);
   }
   CopyLength(false);
+  // What the end of a pipe finds is thrown too, and the pipe is gone all the same.
+  try {
+    Unfreed(true);
+    FAIL() << "nothing thrown";
+  } catch (const addnorm::ascendc::Violation& violation) {
+    EXPECT_EQ(violation.rule, Rule::kUnfreed);
+    EXPECT_EQ(violation.line, g_line);
+  }
+  EXPECT_NO_THROW(Unfreed(false));
+  addnorm::ascendc::SetOnViolation(OnViolation::kAbort);
+}
+// A kernel that forgets SetAtomicNone does not change what the next one does.
+TEST(Outside, AtomicAddEndsWithItsKernel) {
+  std::vector<float> memory(kCount, 5.0f);
+  g_in = g_out = reinterpret_cast<uint8_t*>(memory.data());
+  const auto copy_one = [](bool atomic) {
+    Desk desk;
+    if (atomic) AscendC::SetAtomicAdd<float>();
+    AscendC::DataCopy(desk.gm.out, desk.Filled(), 8);
+  };
+  copy_one(true);
+  EXPECT_EQ(memory[0], 6.0f);
+  copy_one(false);
+  EXPECT_EQ(memory[0], 1.0f);
+}
+// Memory without a queue has no hand-overs to forget.
+TEST(Outside, BuffersWithoutAQueueNeedNone) {
+  using addnorm::ascendc::OnViolation;
+  addnorm::ascendc::SetOnViolation(OnViolation::kReport);
+  std::vector<float> memory(kCount, 5.0f);
+  g_in = g_out = reinterpret_cast<uint8_t*>(memory.data());
+  EXPECT_NO_THROW(DoubleInBuffer());
+  EXPECT_NO_THROW(DoubleInCalcQueue());
+  EXPECT_EQ(memory[0], 20.0f);
   addnorm::ascendc::SetOnViolation(OnViolation::kAbort);
 }
 TEST(OutsideDeathTest, ProcessEnds) {

@@ -16,6 +16,7 @@
 namespace {
 
 using namespace AscendC;  // as kernels do
+using addnorm::ascendc::Here;
 using addnorm::ascendc::LaunchResult;
 
 // Runs `body` as a kernel on one core.
@@ -68,8 +69,8 @@ struct Binary {
   void (*count)(const LocalTensor<T>&, const LocalTensor<T>&, const LocalTensor<T>&, const int32_t&, Here);
   void (*mask)(const LocalTensor<T>&, const LocalTensor<T>&, const LocalTensor<T>&, uint64_t, const uint8_t, const BinaryRepeatParams&,
                Here);
-  void (*bits)(const LocalTensor<T>&, const LocalTensor<T>&, const LocalTensor<T>&, uint64_t[], const uint8_t, const BinaryRepeatParams&,
-               Here);
+  void (*bits)(const LocalTensor<T>&, const LocalTensor<T>&, const LocalTensor<T>&, const uint64_t[], const uint8_t,
+               const BinaryRepeatParams&, Here);
   Exact2 exact;
 };
 

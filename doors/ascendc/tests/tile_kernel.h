@@ -37,10 +37,24 @@ __aicore__ AscendC::LocalTensor<T> Fetch(Queue& queue, GM_ADDR gm, uint64_t offs
   queue.EnQue(local);
   return queue.template DeQue<T>();
 }
-template <typename T>
-__aicore__ void Send(GM_ADDR gm, uint64_t offset, const AscendC::LocalTensor<T>& local, uint32_t count) {
+// Copies `count` elements of a tensor of `queue` to GM and frees it.
+template <typename T, typename Queue>
+__aicore__ void Send(Queue& queue, const AscendC::LocalTensor<T>& local, GM_ADDR gm, uint64_t offset, uint32_t count) {
   AscendC::GlobalTensor<T> global;
   global.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(gm) + offset, count);
+  queue.EnQue(local);
+  AscendC::LocalTensor<T> computed = queue.template DeQue<T>();
+  AscendC::DataCopy(global, computed, count);
+  queue.FreeTensor(computed);
+}
+// The same for results in an input's tensor, whose queue does not order computing and copying out.
+template <typename T>
+__aicore__ void SendFromInput(const AscendC::LocalTensor<T>& local, GM_ADDR gm, uint64_t offset, uint32_t count) {
+  AscendC::GlobalTensor<T> global;
+  global.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(gm) + offset, count);
+  const event_t computed = static_cast<event_t>(AscendC::GetTPipePtr()->FetchEventID(AscendC::HardEvent::V_MTE3));
+  AscendC::SetFlag<AscendC::HardEvent::V_MTE3>(computed);
+  AscendC::WaitFlag<AscendC::HardEvent::V_MTE3>(computed);
   AscendC::DataCopy(global, local, count);
 }
 
@@ -78,15 +92,18 @@ __aicore__ void GradKernel(GM_ADDR x_gm, GM_ADDR dy_gm, GM_ADDR variance_gm, GM_
     AscendC::LayerNormGrad<T, kReuse>(dx, xhat, dy, x, variance, mean, gamma, tmp, static_cast<T>(tiling.epsilon), tiling.grad,
                                       {DataFormat::ND});
   }
-  Send<T>(dx_gm, block * count, dx, count);
-  Send<T>(xhat_gm, block * count, xhat, count);
+  auto send = [&](auto& queue, Place where, const AscendC::LocalTensor<T>& own, GM_ADDR gm) {
+    if (where == Place::kOwn) return Send<T>(queue, own, gm, block * count, count);
+    SendFromInput<T>(where == Place::kX ? x : dy, gm, block * count, count);
+    queue.FreeTensor(own);
+  };
+  send(q.first, tiling.dx, dx_own, dx_gm);
+  send(q.second, tiling.xhat, xhat_own, xhat_gm);
   q.x.FreeTensor(x);
   q.dy.FreeTensor(dy);
   q.variance.FreeTensor(variance);
   q.mean.FreeTensor(mean);
   q.gamma.FreeTensor(gamma);
-  q.first.FreeTensor(dx_own);
-  q.second.FreeTensor(xhat_own);
 }
 
 /// LayerNormGrad, then LayerNormGradBeta on its resForGamma.
@@ -98,37 +115,39 @@ __aicore__ void BetaKernel(GM_ADDR x_gm, GM_ADDR dy_gm, GM_ADDR variance_gm, GM_
   const uint32_t rows = tiling.grad.bLength * tiling.grad.sLength;
   const uint32_t h = tiling.grad.hLength;
   const uint32_t count = rows * h;
-  AscendC::TPipe pipe;
-  AscendC::TBuf<> tile[4], small[5], tmp;
-  for (auto& buffer : tile) pipe.InitBuffer(buffer, count * sizeof(T));
-  for (auto& buffer : small) pipe.InitBuffer(buffer, (rows > h ? rows : h) * sizeof(T));
-  auto load = [&](AscendC::TBuf<>& buffer, GM_ADDR gm, uint32_t n) {
-    AscendC::GlobalTensor<T> global;
-    global.SetGlobalBuffer(reinterpret_cast<__gm__ T*>(gm), n);
-    AscendC::LocalTensor<T> local = buffer.Get<T>(n);
-    AscendC::DataCopy(local, global, n);
-    return local;
-  };
-  auto x = load(tile[0], x_gm, count);
-  auto dy = load(tile[1], dy_gm, count);
-  auto dx = tile[2].Get<T>(count);
-  auto xhat = tile[3].Get<T>(count);
-  auto variance = load(small[0], variance_gm, rows);
-  auto mean = load(small[1], mean_gm, rows);
-  auto gamma = load(small[2], gamma_gm, h);
-  auto dgamma = small[3].Get<T>(h);
-  auto dbeta = small[4].Get<T>(h);
+  Queues<T> q;
+  AscendC::TBuf<> dx_buffer;
+  for (auto* queue : {&q.x, &q.dy}) q.pipe.InitBuffer(*queue, 1, count * sizeof(T));
+  for (auto* queue : {&q.variance, &q.mean}) q.pipe.InitBuffer(*queue, 1, rows * sizeof(T));
+  q.pipe.InitBuffer(q.gamma, 1, h * sizeof(T));
+  q.pipe.InitBuffer(q.first, 1, count * sizeof(T));
+  for (auto* queue : {&q.second, &q.third}) q.pipe.InitBuffer(*queue, 1, h * sizeof(T));
+  q.pipe.InitBuffer(dx_buffer, count * sizeof(T));
+  auto x = Fetch<T>(q.x, x_gm, 0, count);
+  auto dy = Fetch<T>(q.dy, dy_gm, 0, count);
+  auto variance = Fetch<T>(q.variance, variance_gm, 0, rows);
+  auto mean = Fetch<T>(q.mean, mean_gm, 0, rows);
+  auto gamma = Fetch<T>(q.gamma, gamma_gm, 0, h);
+  auto dx = dx_buffer.Get<T>(count);
+  auto xhat = q.first.template AllocTensor<T>();
+  auto dgamma = q.second.template AllocTensor<T>();
+  auto dbeta = q.third.template AllocTensor<T>();
   AscendC::LayerNormGrad<T>(dx, xhat, dy, x, variance, mean, gamma, static_cast<T>(tiling.epsilon), tiling.grad);
   if (tiling.tmp_bytes == 0) {
     AscendC::LayerNormGradBeta<T>(dgamma, dbeta, xhat, dy, tiling.beta);
   } else {
-    pipe.InitBuffer(tmp, tiling.tmp_bytes);
-    AscendC::LocalTensor<uint8_t> shared = tmp.Get<uint8_t>();
+    q.pipe.InitBuffer(q.tmp, tiling.tmp_bytes);
+    AscendC::LocalTensor<uint8_t> shared = q.tmp.template Get<uint8_t>();
     AscendC::LayerNormGradBeta<T>(dgamma, dbeta, xhat, dy, shared, tiling.beta);
   }
-  Send<T>(xhat_gm, 0, xhat, count);
-  Send<T>(dgamma_gm, 0, dgamma, h);
-  Send<T>(dbeta_gm, 0, dbeta, h);
+  Send<T>(q.first, xhat, xhat_gm, 0, count);
+  Send<T>(q.second, dgamma, dgamma_gm, 0, h);
+  Send<T>(q.third, dbeta, dbeta_gm, 0, h);
+  q.x.FreeTensor(x);
+  q.dy.FreeTensor(dy);
+  q.variance.FreeTensor(variance);
+  q.mean.FreeTensor(mean);
+  q.gamma.FreeTensor(gamma);
 }
 
 /// LayerNorm forward.
@@ -158,15 +177,12 @@ __aicore__ void NormKernel(GM_ADDR x_gm, GM_ADDR gamma_gm, GM_ADDR beta_gm, GM_A
     AscendC::LocalTensor<uint8_t> tmp = q.tmp.template Get<uint8_t>();
     AscendC::LayerNorm<T>(y, mean, variance, x, gamma, beta, tmp, static_cast<T>(tiling.epsilon), tiling.norm);
   }
-  Send<T>(y_gm, 0, y, count);
-  Send<T>(mean_gm, 0, mean, rows);
-  Send<T>(variance_gm, 0, variance, rows);
+  Send<T>(q.first, y, y_gm, 0, count);
+  Send<T>(q.second, mean, mean_gm, 0, rows);
+  Send<T>(q.third, variance, variance_gm, 0, rows);
   q.x.FreeTensor(x);
   q.gamma.FreeTensor(gamma);
   q.beta.FreeTensor(beta);
-  q.first.FreeTensor(y);
-  q.second.FreeTensor(mean);
-  q.third.FreeTensor(variance);
 }
 
 }  // namespace tile_test

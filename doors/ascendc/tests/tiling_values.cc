@@ -2,8 +2,13 @@
 // Reads lines "B S H originalH stackBytes typeBytes reuse" and prints what the host tiling gives, for test_ascendc_tiling.py.
 #include <cstdio>
 #include <cstring>
+#include <type_traits>
 
 #include "tiling/tiling_api.h"
+
+// As op hosts do: the plain structs are in AscendC::tiling only.
+using namespace optiling;  // NOLINT(google-build-using-namespace)
+static_assert(!std::is_same_v<LayerNormGradTiling, AscendC::tiling::LayerNormGradTiling>, "optiling's");
 
 namespace {
 

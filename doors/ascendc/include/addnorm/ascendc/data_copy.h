@@ -52,14 +52,20 @@ struct DataCopyPadExtParams {
   T paddingValue = T(0);
 };
 
-namespace internal {
-inline addnorm::ascendc::CopyShape Contiguous(uint64_t bytes) { return {"DataCopy", 1, bytes, 0, 0}; }
-inline addnorm::ascendc::CopyShape Strided(const DataCopyParams& p) {
+}  // namespace AscendC
+
+namespace addnorm::ascendc::internal {
+using AscendC::DataCopyExtParams;
+using AscendC::DataCopyPadExtParams;
+using AscendC::DataCopyPadParams;
+using AscendC::DataCopyParams;
+inline CopyShape Contiguous(uint64_t bytes) { return {"DataCopy", 1, bytes, 0, 0}; }
+inline CopyShape Strided(const DataCopyParams& p) {
   return {"DataCopy", p.blockCount, uint64_t{p.blockLen} * 32, uint64_t{p.srcStride} * 32, uint64_t{p.dstStride} * 32};
 }
 template <typename T>
-addnorm::ascendc::CopyShape PaddedIn(const DataCopyExtParams& p, const DataCopyPadExtParams<T>& pad) {
-  addnorm::ascendc::CopyShape shape{"DataCopyPad", p.blockCount, p.blockLen, p.srcStride, uint64_t{p.dstStride} * 32, true};
+CopyShape PaddedIn(const DataCopyExtParams& p, const DataCopyPadExtParams<T>& pad) {
+  CopyShape shape{"DataCopyPad", p.blockCount, p.blockLen, p.srcStride, uint64_t{p.dstStride} * 32, true};
   shape.fill = pad.isPad;
   shape.element_bytes = sizeof(T);
   shape.left_bytes = pad.leftPadding * static_cast<uint32_t>(sizeof(T));
@@ -67,7 +73,7 @@ addnorm::ascendc::CopyShape PaddedIn(const DataCopyExtParams& p, const DataCopyP
   __builtin_memcpy(&shape.fill_value, &pad.paddingValue, sizeof(T));
   return shape;
 }
-inline addnorm::ascendc::CopyShape PaddedOut(const DataCopyExtParams& p) {
+inline CopyShape PaddedOut(const DataCopyExtParams& p) {
   return {"DataCopyPad", p.blockCount, p.blockLen, uint64_t{p.srcStride} * 32, p.dstStride, true};
 }
 inline DataCopyExtParams Widen(const DataCopyParams& p) { return {p.blockCount, p.blockLen, p.srcStride, p.dstStride, 0}; }
@@ -77,53 +83,57 @@ DataCopyPadExtParams<T> Widen(const DataCopyPadParams& p) {
   __builtin_memcpy(&wide.paddingValue, &p.paddingValue, sizeof(T));
   return wide;
 }
-}  // namespace internal
+}  // namespace addnorm::ascendc::internal
+
+namespace AscendC {
 
 /// `count` elements; count * sizeof(T) must be a multiple of 32.
 template <typename T>
-void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, uint32_t count, Here here = {}) {
-  addnorm::ascendc::CopyIn(dst.view(), src.view(), internal::Contiguous(uint64_t{count} * sizeof(T)), here);
+void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, uint32_t count, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyIn(dst.view(), src.view(), addnorm::ascendc::internal::Contiguous(uint64_t{count} * sizeof(T)), here);
 }
 template <typename T>
-void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count, Here here = {}) {
-  addnorm::ascendc::CopyOut(dst.view(), src.view(), internal::Contiguous(uint64_t{count} * sizeof(T)), here);
+void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyOut(dst.view(), src.view(), addnorm::ascendc::internal::Contiguous(uint64_t{count} * sizeof(T)), here);
 }
 template <typename T>
-void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count, Here here = {}) {
-  addnorm::ascendc::CopyLocal(dst.view(), src.view(), internal::Contiguous(uint64_t{count} * sizeof(T)), here);
+void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, uint32_t count, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyLocal(dst.view(), src.view(), addnorm::ascendc::internal::Contiguous(uint64_t{count} * sizeof(T)), here);
 }
 template <typename T>
-void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const DataCopyParams& params, Here here = {}) {
-  addnorm::ascendc::CopyIn(dst.view(), src.view(), internal::Strided(params), here);
+void DataCopy(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const DataCopyParams& params, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyIn(dst.view(), src.view(), addnorm::ascendc::internal::Strided(params), here);
 }
 template <typename T>
-void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params, Here here = {}) {
-  addnorm::ascendc::CopyOut(dst.view(), src.view(), internal::Strided(params), here);
+void DataCopy(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyOut(dst.view(), src.view(), addnorm::ascendc::internal::Strided(params), here);
 }
 template <typename T>
-void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params, Here here = {}) {
-  addnorm::ascendc::CopyLocal(dst.view(), src.view(), internal::Strided(params), here);
+void DataCopy(const LocalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyLocal(dst.view(), src.view(), addnorm::ascendc::internal::Strided(params), here);
 }
 
 /// GM to UB: each block becomes [left padding | block | right padding], rounded up to 32 bytes.
 template <typename T>
 void DataCopyPad(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const DataCopyExtParams& params, const DataCopyPadExtParams<T>& pad,
-                 Here here = {}) {
-  addnorm::ascendc::CopyIn(dst.view(), src.view(), internal::PaddedIn(params, pad), here);
+                 addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyIn(dst.view(), src.view(), addnorm::ascendc::internal::PaddedIn(params, pad), here);
 }
 template <typename T>
 void DataCopyPad(const LocalTensor<T>& dst, const GlobalTensor<T>& src, const DataCopyParams& params, const DataCopyPadParams& pad,
-                 Here here = {}) {
-  addnorm::ascendc::CopyIn(dst.view(), src.view(), internal::PaddedIn(internal::Widen(params), internal::Widen<T>(pad)), here);
+                 addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyIn(
+      dst.view(), src.view(),
+      addnorm::ascendc::internal::PaddedIn(addnorm::ascendc::internal::Widen(params), addnorm::ascendc::internal::Widen<T>(pad)), here);
 }
 /// UB to GM: the first blockLen bytes of each block, which starts at a multiple of 32 bytes in UB.
 template <typename T>
-void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyExtParams& params, Here here = {}) {
-  addnorm::ascendc::CopyOut(dst.view(), src.view(), internal::PaddedOut(params), here);
+void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyExtParams& params, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyOut(dst.view(), src.view(), addnorm::ascendc::internal::PaddedOut(params), here);
 }
 template <typename T>
-void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params, Here here = {}) {
-  addnorm::ascendc::CopyOut(dst.view(), src.view(), internal::PaddedOut(internal::Widen(params)), here);
+void DataCopyPad(const GlobalTensor<T>& dst, const LocalTensor<T>& src, const DataCopyParams& params, addnorm::ascendc::Here here = {}) {
+  addnorm::ascendc::CopyOut(dst.view(), src.view(), addnorm::ascendc::internal::PaddedOut(addnorm::ascendc::internal::Widen(params)), here);
 }
 
 /// From here to SetAtomicNone, copies to GM add to what is there. T: half, float, int16_t, int32_t.

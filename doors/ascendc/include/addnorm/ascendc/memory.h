@@ -53,18 +53,22 @@ struct GlobalView {
   bool sized = false;
 };
 
+/// Who works on local memory, each at its own pace: copies from GM, vector operations (and the scalar unit), copies to GM.
+/// What one of them did is there for another only after a hand-over: EnQue and DeQue, FreeTensor and AllocTensor, or a flag.
+enum class Engine : uint8_t { kNone, kCopyIn, kVector, kCopyOut };
+
 struct QueueSpec {
   TPosition position;  // of its tensors
   int depth;
   uint32_t buffers;
   uint32_t buffer_bytes;
-  bool input;  // filled by a copy from GM: must not be read before DeQue
+  Engine hands_over;  // whose work EnQue and DeQue hand over; kNone = anybody's
 };
 
 // ---- Pipe and queues; a queue and a buffer are named by numbers that the core hands out, 0 = none. --------------------
 /// `architecture` counts outside a launch; a launch has its own.
 ADDNORM_ASCENDC_API void OpenPipe(void* pipe, uint32_t architecture, Here here);
-ADDNORM_ASCENDC_API void ClosePipe(const void* pipe) noexcept;
+ADDNORM_ASCENDC_API void ClosePipe(const void* pipe);
 ADDNORM_ASCENDC_API void ResetPipe(Here here);
 ADDNORM_ASCENDC_API uint32_t InitQueue(const QueueSpec& spec, Here here);
 ADDNORM_ASCENDC_API uint32_t InitBuffer(TPosition position, uint32_t bytes, Here here);
@@ -78,14 +82,18 @@ ADDNORM_ASCENDC_API LocalView ViewBuffer(uint32_t buffer, uint32_t offset_bytes,
 ADDNORM_ASCENDC_API uint32_t BufferBytes(uint32_t buffer, Here here);
 /// All of UB that no buffer holds, until the next call that allocates or asks for it.
 ADDNORM_ASCENDC_API LocalView RemainingLocal(Here here);
+/// WaitFlag: all that `engine` did so far is handed over. kNone: PipeBarrier<PIPE_ALL>, everybody's work is.
+ADDNORM_ASCENDC_API void HandOver(Engine engine);
 
 // ---- Single elements ----------------------------------------------------------------------------------------------------
-enum class Access : uint8_t { kRead, kWrite };
+/// kReference: the kernel may read or write through it later; the element counts as written once its content has changed.
+enum class Access : uint8_t { kRead, kWrite, kReference };
 /// Checks one element; a write marks it as written.
 ADDNORM_ASCENDC_API void TouchLocal(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here);
 ADDNORM_ASCENDC_API void TouchGlobal(const GlobalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here);
-/// The kernel takes the address: its writes are not seen from now on, so all of the view counts as written.
-ADDNORM_ASCENDC_API void ExposeLocal(const LocalView& view, Here here);
+/// The kernel takes the address: its writes are not seen from now on. Elements of `bytes` bytes count as written once their content has
+/// changed; bytes 0: all of the view counts as written.
+ADDNORM_ASCENDC_API void ExposeLocal(const LocalView& view, uint32_t bytes, Here here);
 
 // ---- Copies -------------------------------------------------------------------------------------------------------------
 /// `blocks` runs of `block_bytes` bytes; the gaps follow each run. A padded copy rounds each run in UB up to 32 bytes.

@@ -8,6 +8,11 @@
 #include "addnorm/ascendc/tiling_data.h"
 #include "addnorm/ascendc/vector.h"
 
+// Kernels name them without a namespace; the host's tiling_api.h does not bring them, as it has optiling's of the same names.
+using AscendC::tiling::LayerNormGradBetaTiling;  // NOLINT(google-global-names-in-headers)
+using AscendC::tiling::LayerNormGradTiling;      // NOLINT(google-global-names-in-headers)
+using AscendC::tiling::LayerNormTiling;          // NOLINT(google-global-names-in-headers)
+
 namespace addnorm::ascendc {
 
 /// The temporary memory of a call: shared by the kernel, or data null = what UB has left.
@@ -60,7 +65,7 @@ __aicore__ inline void LayerNormGrad(const LocalTensor<T>& outputPdX, const Loca
                                      const LocalTensor<T>& inputX, const LocalTensor<T>& inputVariance, const LocalTensor<T>& inputMean,
                                      const LocalTensor<T>& inputGamma, const LocalTensor<uint8_t>& sharedTmpBuffer,
                                      typename LocalTensor<T>::PrimType epsilon, const LayerNormGradTiling& tiling,
-                                     const LayerNormGradShapeInfo& shapeInfo = {}, Here here = {}) {
+                                     const LayerNormGradShapeInfo& shapeInfo = {}, addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::RunLayerNormGrad(
       {outputPdX.view(), resForGamma.view(), inputDy.view(), inputX.view(), inputVariance.view(), inputMean.view(), inputGamma.view(),
        sharedTmpBuffer.view(), true, isReuseSource, addnorm::ascendc::NormType<T>(), static_cast<double>(epsilon), shapeInfo.dataFormat},
@@ -71,7 +76,8 @@ template <typename T, bool isReuseSource = false>
 __aicore__ inline void LayerNormGrad(const LocalTensor<T>& outputPdX, const LocalTensor<T>& resForGamma, const LocalTensor<T>& inputDy,
                                      const LocalTensor<T>& inputX, const LocalTensor<T>& inputVariance, const LocalTensor<T>& inputMean,
                                      const LocalTensor<T>& inputGamma, typename LocalTensor<T>::PrimType epsilon,
-                                     const LayerNormGradTiling& tiling, const LayerNormGradShapeInfo& shapeInfo = {}, Here here = {}) {
+                                     const LayerNormGradTiling& tiling, const LayerNormGradShapeInfo& shapeInfo = {},
+                                     addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::RunLayerNormGrad({outputPdX.view(),
                                       resForGamma.view(),
                                       inputDy.view(),
@@ -93,7 +99,7 @@ template <typename T, bool isReuseSource = false>
 __aicore__ inline void LayerNormGradBeta(const LocalTensor<T>& outputPdGamma, const LocalTensor<T>& outputPdBeta,
                                          const LocalTensor<T>& resForGamma, const LocalTensor<T>& inputDy,
                                          const LocalTensor<uint8_t>& sharedTmpBuffer, const LayerNormGradBetaTiling& tiling,
-                                         Here here = {}) {
+                                         addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::RunLayerNormGradBeta({outputPdGamma.view(), outputPdBeta.view(), resForGamma.view(), inputDy.view(),
                                           sharedTmpBuffer.view(), true, addnorm::ascendc::NormType<T>()},
                                          tiling, here);
@@ -101,7 +107,7 @@ __aicore__ inline void LayerNormGradBeta(const LocalTensor<T>& outputPdGamma, co
 template <typename T, bool isReuseSource = false>
 __aicore__ inline void LayerNormGradBeta(const LocalTensor<T>& outputPdGamma, const LocalTensor<T>& outputPdBeta,
                                          const LocalTensor<T>& resForGamma, const LocalTensor<T>& inputDy,
-                                         const LayerNormGradBetaTiling& tiling, Here here = {}) {
+                                         const LayerNormGradBetaTiling& tiling, addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::RunLayerNormGradBeta(
       {outputPdGamma.view(), outputPdBeta.view(), resForGamma.view(), inputDy.view(), {}, false, addnorm::ascendc::NormType<T>()}, tiling,
       here);
@@ -112,7 +118,7 @@ template <typename T, bool isReuseSource = false>
 __aicore__ inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& outputMean, const LocalTensor<T>& outputVariance,
                                  const LocalTensor<T>& inputX, const LocalTensor<T>& gamma, const LocalTensor<T>& beta,
                                  const LocalTensor<uint8_t>& sharedTmpBuffer, const typename LocalTensor<T>::PrimType epsilon,
-                                 const LayerNormTiling& tiling, Here here = {}) {
+                                 const LayerNormTiling& tiling, addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::RunLayerNorm(
       {output.view(), outputMean.view(), outputVariance.view(), inputX.view(), gamma.view(), beta.view(), sharedTmpBuffer.view(), true,
        isReuseSource, addnorm::ascendc::NormType<T>(), static_cast<double>(epsilon)},
@@ -121,7 +127,8 @@ __aicore__ inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor
 template <typename T, bool isReuseSource = false>
 __aicore__ inline void LayerNorm(const LocalTensor<T>& output, const LocalTensor<T>& outputMean, const LocalTensor<T>& outputVariance,
                                  const LocalTensor<T>& inputX, const LocalTensor<T>& gamma, const LocalTensor<T>& beta,
-                                 const typename LocalTensor<T>::PrimType epsilon, const LayerNormTiling& tiling, Here here = {}) {
+                                 const typename LocalTensor<T>::PrimType epsilon, const LayerNormTiling& tiling,
+                                 addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::RunLayerNorm({output.view(),
                                   outputMean.view(),
                                   outputVariance.view(),

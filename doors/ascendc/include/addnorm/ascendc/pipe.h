@@ -18,75 +18,85 @@ enum class HardEvent : uint8_t { MTE2_V, V_MTE2, MTE3_V, V_MTE3, MTE2_MTE3, MTE3
 template <TPosition source, TPosition target, int32_t depth, auto mask = 0>
 class TQueBind {
  public:
-  static constexpr TPosition kPosition = source == TPosition::GM ? target : source;
-  static constexpr bool kInput = source == TPosition::GM;
-  static constexpr int32_t kDepth = depth;
   static_assert(depth >= 0, "the depth of a queue is 0 or more");
 
   /// A free buffer, its content undefined. The oldest one of those that are free.
   template <typename T>
-  LocalTensor<T> AllocTensor(Here here = {}) {
+  LocalTensor<T> AllocTensor(addnorm::ascendc::Here here = {}) {
     return LocalTensor<T>(addnorm::ascendc::AllocTensor(queue_, here));
   }
   template <typename T>
-  void AllocTensor(LocalTensor<T>& tensor, Here here = {}) {
+  void AllocTensor(LocalTensor<T>& tensor, addnorm::ascendc::Here here = {}) {
     tensor = AllocTensor<T>(here);
   }
   template <typename T>
-  bool EnQue(const LocalTensor<T>& tensor, Here here = {}) {
+  bool EnQue(const LocalTensor<T>& tensor, addnorm::ascendc::Here here = {}) {
     addnorm::ascendc::EnQue(queue_, tensor.view(), here);
     return true;
   }
   /// The tensor that was enqueued first.
   template <typename T>
-  LocalTensor<T> DeQue(Here here = {}) {
+  LocalTensor<T> DeQue(addnorm::ascendc::Here here = {}) {
     addnorm::ascendc::LocalView view = addnorm::ascendc::DeQue(queue_, here);
     if (target != TPosition::GM) view.position = target;
     return LocalTensor<T>(view);
   }
+  /// In a queue of both directions, users name the direction; here either hands over all that was done.
+  template <TPosition from, TPosition to, typename T>
+  bool EnQue(const LocalTensor<T>& tensor, addnorm::ascendc::Here here = {}) {
+    return EnQue(tensor, here);
+  }
+  template <TPosition from, TPosition to, typename T>
+  LocalTensor<T> DeQue(addnorm::ascendc::Here here = {}) {
+    return DeQue<T>(here);
+  }
   template <typename T>
-  void DeQue(LocalTensor<T>& tensor, Here here = {}) {
+  void DeQue(LocalTensor<T>& tensor, addnorm::ascendc::Here here = {}) {
     tensor = DeQue<T>(here);
   }
   template <typename T>
-  void FreeTensor(const LocalTensor<T>& tensor, Here here = {}) {
+  void FreeTensor(const LocalTensor<T>& tensor, addnorm::ascendc::Here here = {}) {
     addnorm::ascendc::FreeTensor(queue_, tensor.view(), here);
   }
-  bool HasTensorInQue(Here here = {}) const { return addnorm::ascendc::TensorsInQueue(queue_, here) != 0; }
-  int32_t GetTensorCountInQue(Here here = {}) const { return static_cast<int32_t>(addnorm::ascendc::TensorsInQueue(queue_, here)); }
-  bool HasIdleBuffer(Here here = {}) const { return addnorm::ascendc::IdleBuffers(queue_, here) != 0; }
-  bool VacantInQue(Here here = {}) const { return GetTensorCountInQue(here) < (depth == 0 ? 1 : depth); }
+  bool HasTensorInQue(addnorm::ascendc::Here here = {}) const { return addnorm::ascendc::TensorsInQueue(queue_, here) != 0; }
+  int32_t GetTensorCountInQue(addnorm::ascendc::Here here = {}) const {
+    return static_cast<int32_t>(addnorm::ascendc::TensorsInQueue(queue_, here));
+  }
+  bool HasIdleBuffer(addnorm::ascendc::Here here = {}) const { return addnorm::ascendc::IdleBuffers(queue_, here) != 0; }
+  bool VacantInQue(addnorm::ascendc::Here here = {}) const { return GetTensorCountInQue(here) < (depth == 0 ? 1 : depth); }
 
  private:
   friend class TPipe;
+  static constexpr addnorm::ascendc::Engine kHandsOver = source == TPosition::GM   ? addnorm::ascendc::Engine::kCopyIn
+                                                         : target == TPosition::GM ? addnorm::ascendc::Engine::kVector
+                                                                                   : addnorm::ascendc::Engine::kNone;
   uint32_t queue_ = 0;
 };
 
-constexpr TPosition QueueSource(TPosition position) { return position == TPosition::VECOUT ? position : TPosition::GM; }
-constexpr TPosition QueueTarget(TPosition position) { return position == TPosition::VECOUT ? TPosition::GM : position; }
-
+/// VECOUT: from vector operations to a copy out. VECIN and the others: from a copy in to vector operations.
 template <TPosition position, int32_t depth, auto mask = 0>
-using TQue = TQueBind<QueueSource(position), QueueTarget(position), depth, mask>;
+class TQue : public TQueBind<position == TPosition::VECOUT ? position : TPosition::GM,
+                             position == TPosition::VECOUT ? TPosition::GM : position, depth, mask> {};
 
 /// A buffer that lives as long as its pipe.
 template <TPosition position = TPosition::LCM>
 class TBuf {
  public:
   template <typename T>
-  LocalTensor<T> Get(Here here = {}) {
+  LocalTensor<T> Get(addnorm::ascendc::Here here = {}) {
     return LocalTensor<T>(addnorm::ascendc::ViewBuffer(buffer_, 0, addnorm::ascendc::BufferBytes(buffer_, here), here));
   }
   /// The first `size` elements.
   template <typename T>
-  LocalTensor<T> Get(uint32_t size, Here here = {}) {
+  LocalTensor<T> Get(uint32_t size, addnorm::ascendc::Here here = {}) {
     return LocalTensor<T>(addnorm::ascendc::ViewBuffer(buffer_, 0, size * static_cast<uint32_t>(sizeof(T)), here));
   }
   /// `size` elements from byte `offset_bytes` on.
   template <typename T>
-  LocalTensor<T> GetWithOffset(uint32_t size, uint32_t offset_bytes, Here here = {}) {
+  LocalTensor<T> GetWithOffset(uint32_t size, uint32_t offset_bytes, addnorm::ascendc::Here here = {}) {
     return LocalTensor<T>(addnorm::ascendc::ViewBuffer(buffer_, offset_bytes, size * static_cast<uint32_t>(sizeof(T)), here));
   }
-  uint32_t GetBufLen(Here here = {}) const { return addnorm::ascendc::BufferBytes(buffer_, here); }
+  uint32_t GetBufLen(addnorm::ascendc::Here here = {}) const { return addnorm::ascendc::BufferBytes(buffer_, here); }
 
  private:
   friend class TPipe;
@@ -96,24 +106,25 @@ class TBuf {
 /// Owner of UB. One at a time per core.
 class TPipe {
  public:
-  explicit TPipe(Here here = {}) { addnorm::ascendc::OpenPipe(this, __NPU_ARCH__, here); }
-  ~TPipe() { addnorm::ascendc::ClosePipe(this); }
+  explicit TPipe(addnorm::ascendc::Here here = {}) { addnorm::ascendc::OpenPipe(this, __NPU_ARCH__, here); }
+  /// Outside a launch a tensor that was not freed is a Violation for the caller, unless an exception is on its way already.
+  ~TPipe() noexcept(false) { addnorm::ascendc::ClosePipe(this); }
   TPipe(const TPipe&) = delete;
   TPipe& operator=(const TPipe&) = delete;
 
   /// `num` buffers of `len` bytes, rounded up to 32. num is in 1..64, and a pipe has at most 64 buffers in all.
   template <TPosition source, TPosition target, int32_t depth, auto mask>
-  bool InitBuffer(TQueBind<source, target, depth, mask>& queue, uint32_t num, uint32_t len, Here here = {}) {
-    using Queue = TQueBind<source, target, depth, mask>;
-    queue.queue_ = addnorm::ascendc::InitQueue({Queue::kPosition, depth, num, len, Queue::kInput}, here);
+  bool InitBuffer(TQueBind<source, target, depth, mask>& queue, uint32_t num, uint32_t len, addnorm::ascendc::Here here = {}) {
+    constexpr TPosition kPosition = source == TPosition::GM ? target : source;
+    queue.queue_ = addnorm::ascendc::InitQueue({kPosition, depth, num, len, queue.kHandsOver}, here);
     return true;
   }
   template <TPosition position>
-  bool InitBuffer(TBuf<position>& buffer, uint32_t len, Here here = {}) {
+  bool InitBuffer(TBuf<position>& buffer, uint32_t len, addnorm::ascendc::Here here = {}) {
     buffer.buffer_ = addnorm::ascendc::InitBuffer(position, len, here);
     return true;
   }
-  void Reset(Here here = {}) { addnorm::ascendc::ResetPipe(here); }
+  void Reset(addnorm::ascendc::Here here = {}) { addnorm::ascendc::ResetPipe(here); }
   void Destroy() { addnorm::ascendc::ClosePipe(this); }
   /// Instructions run in order here, so events are only numbers.
   TEventID FetchEventID(HardEvent) { return 0; }
@@ -125,15 +136,23 @@ class TPipe {
   void ReleaseEventID(TEventID) {}
 };
 
-inline TPipe* GetTPipePtr(Here here = {}) { return static_cast<TPipe*>(addnorm::ascendc::CurrentPipe(here)); }
+inline TPipe* GetTPipePtr(addnorm::ascendc::Here here = {}) { return static_cast<TPipe*>(addnorm::ascendc::CurrentPipe(here)); }
 
-// Instructions run in order, one at a time: a barrier has nothing to wait for.
+// Instructions run in order, one at a time: barriers and flags have nothing to wait for, they only hand over.
 template <pipe_t pipe>
-void PipeBarrier() {}
+void PipeBarrier() {
+  if (pipe == PIPE_ALL) addnorm::ascendc::HandOver(addnorm::ascendc::Engine::kNone);
+}
 template <HardEvent event>
 void SetFlag(int32_t) {}
 template <HardEvent event>
-void WaitFlag(int32_t) {}
+void WaitFlag(int32_t) {
+  using addnorm::ascendc::Engine;
+  constexpr bool kFromGm = event == HardEvent::MTE2_V || event == HardEvent::MTE2_MTE3 || event == HardEvent::MTE2_S;
+  constexpr bool kToGm = event == HardEvent::MTE3_V || event == HardEvent::MTE3_MTE2 || event == HardEvent::MTE3_S;
+  constexpr bool kAmongVector = event == HardEvent::V_S || event == HardEvent::S_V || event == HardEvent::V_V;
+  if (!kAmongVector) addnorm::ascendc::HandOver(kFromGm ? Engine::kCopyIn : kToGm ? Engine::kCopyOut : Engine::kVector);
+}
 
 inline int64_t GetBlockIdx() { return addnorm::ascendc::CurrentCore().block_index; }
 inline int64_t GetBlockNum() { return addnorm::ascendc::CurrentCore().block_count; }

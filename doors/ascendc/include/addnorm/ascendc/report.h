@@ -68,7 +68,8 @@ enum class OnViolation : uint8_t { kAbort, kReport };
 ADDNORM_ASCENDC_API void SetOnViolation(OnViolation action);
 ADDNORM_ASCENDC_API OnViolation GetOnViolation();
 
-/// "file:line: rule 'name' broken on core n: text". Writes at most `size` bytes with the ending zero; returns `out`.
+/// "file:line: rule 'name' broken on core n: text"; without file and line where none is known. Writes at most `size` bytes with the ending
+/// zero; returns `out`.
 ADDNORM_ASCENDC_API char* Describe(const Violation& violation, char* out, size_t size);
 
 }  // namespace addnorm::ascendc

@@ -7,8 +7,6 @@
 
 namespace AscendC {
 
-using addnorm::ascendc::Here;
-
 /// Layout of a tensor. This door computes on ND only and refuses the others.
 enum class DataFormat : uint8_t { ND = 0, NZ, NCHW, NC1HWC0, NHWC, NCDHW, NDC1HWC0, FRACTAL_Z_3D };
 
@@ -40,13 +38,13 @@ class GlobalTensor {
   __gm__ T* GetPhyAddr(uint64_t offset) const { return reinterpret_cast<T*>(view_.data) + offset; }
   uint64_t GetSize() const { return view_.bytes / sizeof(T); }
 
-  T GetValue(uint64_t offset, Here here = {}) const {
+  T GetValue(uint64_t offset, addnorm::ascendc::Here here = {}) const {
     addnorm::ascendc::TouchGlobal(view_, Bytes(offset), sizeof(T), addnorm::ascendc::Access::kRead, here);
     T value;
     __builtin_memcpy(&value, view_.data + offset * sizeof(T), sizeof(T));
     return value;
   }
-  void SetValue(uint64_t offset, T value, Here here = {}) {
+  void SetValue(uint64_t offset, T value, addnorm::ascendc::Here here = {}) {
     addnorm::ascendc::TouchGlobal(view_, Bytes(offset), sizeof(T), addnorm::ascendc::Access::kWrite, here);
     __builtin_memcpy(view_.data + offset * sizeof(T), &value, sizeof(T));
   }
@@ -91,21 +89,22 @@ class LocalTensor {
   void SetSize(uint32_t size) { view_.bytes = size * static_cast<uint32_t>(sizeof(T)); }
   TPosition GetPosition() const { return view_.position; }
 
-  T GetValue(uint32_t index, Here here = {}) const {
+  T GetValue(uint32_t index, addnorm::ascendc::Here here = {}) const {
     addnorm::ascendc::TouchLocal(view_, uint64_t{index} * sizeof(T), sizeof(T), addnorm::ascendc::Access::kRead, here);
     T value;
     __builtin_memcpy(&value, view_.data + uint64_t{index} * sizeof(T), sizeof(T));
     return value;
   }
   template <typename V>
-  void SetValue(uint32_t index, V value, Here here = {}) const {
+  void SetValue(uint32_t index, V value, addnorm::ascendc::Here here = {}) const {
     addnorm::ascendc::TouchLocal(view_, uint64_t{index} * sizeof(T), sizeof(T), addnorm::ascendc::Access::kWrite, here);
     const T element = static_cast<T>(value);
     __builtin_memcpy(view_.data + uint64_t{index} * sizeof(T), &element, sizeof(T));
   }
-  /// A reference counts as a write: what is done through it cannot be seen.
-  T& operator()(uint32_t index, Here here = {}) const {
-    addnorm::ascendc::TouchLocal(view_, uint64_t{index} * sizeof(T), sizeof(T), addnorm::ascendc::Access::kWrite, here);
+  /// What is done through the reference cannot be seen: the element counts as written once its content has changed.
+  T& operator()(uint32_t index, addnorm::ascendc::Here here = {}) const {
+    addnorm::ascendc::TouchLocal(view_, uint64_t{index} * sizeof(T), sizeof(T),
+                                 kShowsWrites ? addnorm::ascendc::Access::kReference : addnorm::ascendc::Access::kWrite, here);
     return reinterpret_cast<T*>(view_.data)[index];
   }
   /// The rest of the tensor from element `offset` on. Beyond the end it is empty, and the operation that uses it reports that.
@@ -120,9 +119,9 @@ class LocalTensor {
   LocalTensor<U> ReinterpretCast() const {
     return LocalTensor<U>(view_);
   }
-  /// The address; all of the tensor counts as written from now on.
-  __ubuf__ T* GetPhyAddr(uint32_t offset = 0, Here here = {}) const {
-    addnorm::ascendc::ExposeLocal(view_, here);
+  /// The address; an element counts as written once its content has changed.
+  __ubuf__ T* GetPhyAddr(uint32_t offset = 0, addnorm::ascendc::Here here = {}) const {
+    addnorm::ascendc::ExposeLocal(view_, kShowsWrites ? sizeof(T) : 0, here);
     return reinterpret_cast<T*>(view_.data) + offset;
   }
   void SetShapeInfo(const ShapeInfo& info) { shape_info_ = info; }
@@ -131,13 +130,16 @@ class LocalTensor {
   const addnorm::ascendc::LocalView& view() const { return view_; }
 
  private:
+  /// Untouched memory holds a pattern that no value of these types has: NaNs of no arithmetic, integers that nobody writes.
+  static constexpr bool kShowsWrites = sizeof(T) >= 4 || (sizeof(T) == 2 && !std::is_integral_v<T>);
+
   addnorm::ascendc::LocalView view_;
   ShapeInfo shape_info_;
 };
 
 /// All local memory that no buffer holds.
 template <typename T, TPosition position = TPosition::LCM>
-bool PopStackBuffer(LocalTensor<T>& tensor, Here here = {}) {
+bool PopStackBuffer(LocalTensor<T>& tensor, addnorm::ascendc::Here here = {}) {
   addnorm::ascendc::LocalView rest = addnorm::ascendc::RemainingLocal(here);
   rest.position = position;
   tensor = LocalTensor<T>(rest);

@@ -50,9 +50,4 @@ ADDNORM_ASCENDC_TILINGS(ADDNORM_X)
 static_assert(sizeof(AscendC::tiling::LayerNormGradTiling) == 120, "30 fields");
 static_assert(sizeof(AscendC::tiling::LayerNormGradBetaTiling) == 80, "20 fields");
 
-// Kernels name them without a namespace.
-using AscendC::tiling::LayerNormGradBetaTiling;  // NOLINT(google-global-names-in-headers)
-using AscendC::tiling::LayerNormGradTiling;      // NOLINT(google-global-names-in-headers)
-using AscendC::tiling::LayerNormTiling;          // NOLINT(google-global-names-in-headers)
-
 #endif  // ADDNORM_ASCENDC_TILING_DATA_H_

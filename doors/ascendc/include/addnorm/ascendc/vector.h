@@ -42,9 +42,15 @@ struct VectorOperand {
   uint32_t repeat_stride = 8;  // units of 32 bytes, between repeats
 };
 
-/// Which elements: the first `count`, or in each of `repeats` those whose bit is set in `mask`.
+/// Which elements take part.
 struct Lanes {
-  bool masked = false;
+  enum class Kind : uint8_t {
+    kCount,     // the first `count`
+    kMask,      // in each of `repeats` those whose bit is set in `mask`; under SetMaskCount as kCounter
+    kCounter,   // `count` of as many repeats as that takes
+    kRegister,  // what SetVectorMask or the last operation left in the mask register: isSetMask = false
+  };
+  Kind kind = Kind::kCount;
   uint32_t count = 0;
   uint32_t repeats = 0;
   uint64_t mask[2] = {0, 0};
@@ -62,11 +68,18 @@ struct VectorCall {
 };
 ADDNORM_ASCENDC_API void RunVector(const VectorCall& call, Here here);
 
-/// The first `mask` elements of each repeat, as in the vendor's mask mode. 0 and too large values are refused when it runs.
+/// The first `mask` elements of each repeat. 0 and too large values are refused when it runs.
 ADDNORM_ASCENDC_API Lanes FirstLanes(uint64_t mask, uint32_t repeats);
+/// The mask register of the core: bits of the lanes, or in counter mode how many elements.
+ADDNORM_ASCENDC_API void SetMaskMode(bool counter);
+ADDNORM_ASCENDC_API void SetMaskRegister(uint64_t high, uint64_t low);
+/// The factor of a Cast from int32_t to half.
+ADDNORM_ASCENDC_API void SetCastScale(float scale);
 
 enum class Reduction : uint8_t { kSum, kMax, kMin };
 enum class Groups : uint8_t { kAll, kPerRepeat, kPerBlock };
+/// kMax, kMin: the position of the first such element can be stored too. In the order of ReduceOrder.
+enum class Result : uint8_t { kValueIndex, kIndexValue, kValue, kIndex };
 /// One result per group of elements; sums are accumulated in fp64 and rounded once.
 struct ReduceCall {
   const char* api;
@@ -74,9 +87,9 @@ struct ReduceCall {
   Groups groups;
   VectorOperand dst;  // repeat_stride: in results (kPerRepeat), in units of 8 results (kPerBlock)
   VectorOperand src;
-  LocalView work;  // checked only; data null where the call has none
+  LocalView work;  // undefined afterwards; data null where the call has none
   Lanes lanes;
-  bool index = false;  // kMax, kMin: also the position of the first such element
+  Result result = Result::kValue;
 };
 ADDNORM_ASCENDC_API void RunReduce(const ReduceCall& call, Here here);
 /// Each of 8 elements per repeat is spread over one 32-byte block of dst.
@@ -125,46 +138,6 @@ struct BrcbRepeatParams {
   uint16_t dstBlkStride = 1;
   uint16_t dstRepStride = 8;
 };
-
-namespace internal {
-using addnorm::ascendc::Lanes;
-using addnorm::ascendc::VectorOp;
-inline Lanes Count(int64_t count) {
-  Lanes lanes;
-  lanes.count = count < 0 ? UINT32_MAX : static_cast<uint32_t>(count);  // refused when it runs
-  return lanes;
-}
-inline Lanes Masked(const uint64_t* mask, uint32_t repeats) {
-  Lanes lanes;
-  lanes.masked = true;
-  lanes.repeats = repeats;
-  lanes.mask[0] = mask[0];
-  lanes.mask[1] = mask[1];
-  return lanes;
-}
-template <typename T>
-void Binary(const char* api, VectorOp op, const LocalTensor<T>& dst, const LocalTensor<T>& src0, const LocalTensor<T>& src1,
-            const Lanes& lanes, const BinaryRepeatParams& p, Here here) {
-  using addnorm::ascendc::Operand;
-  addnorm::ascendc::RunVector({api, op, Operand(dst, p.dstBlkStride, p.dstRepStride), Operand(src0, p.src0BlkStride, p.src0RepStride),
-                               Operand(src1, p.src1BlkStride, p.src1RepStride), lanes},
-                              here);
-}
-template <typename D, typename S>
-void Unary(const char* api, VectorOp op, const LocalTensor<D>& dst, const LocalTensor<S>& src, double scalar, const Lanes& lanes,
-           const UnaryRepeatParams& p, Here here, RoundMode mode = RoundMode::CAST_NONE) {
-  using addnorm::ascendc::Operand;
-  addnorm::ascendc::RunVector({api,
-                               op,
-                               Operand(dst, p.dstBlkStride, p.dstRepStride),
-                               Operand(src, p.srcBlkStride, p.srcRepStride),
-                               {},
-                               lanes,
-                               scalar,
-                               static_cast<addnorm::ascendc::Rounding>(mode)},
-                              here);
-}
-}  // namespace internal
 
 }  // namespace AscendC
 
