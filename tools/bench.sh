@@ -16,7 +16,7 @@ run() {
   "$@" --json "build/bench/$name.json" || failed+=("$name")
 }
 
-for program in build/release/bench/bench_*; do
+for program in build/release/bench/bench_* build/release/doors/aclnn/bench/aclnn_bench; do
   if [[ -x $program && -f $program ]]; then run "$program"; fi
 done
 if .venv/bin/python -c 'import addnorm' 2>/dev/null; then
