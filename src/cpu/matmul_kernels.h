@@ -57,6 +57,8 @@ struct MatmulKernels {
   void (*pack)(const WeightPart& part, uint32_t* words);
   // k = first .. first + count - 1 of a panel of words as fp32 [count][cols]; int8 plus offset (one per column, null = 0), rounded once.
   void (*widen)(const uint32_t* words, DType dtype, size_t first, size_t count, const float* offset, float* out);
+  // The same k of int8 words, first even, as words of two bf16: [count / 2 rounded up][cols]. Exact if offset is integers up to 128.
+  void (*widen_bf16)(const uint32_t* words, size_t first, size_t count, const float* offset, uint32_t* out);
   // int8 words as words of two int16: elements 0 and 2, then 1 and 3.
   void (*split)(const uint32_t* words, size_t count, uint32_t* out);
   // n elements of a float type as fp32.

@@ -136,6 +136,22 @@ void Widen(const uint32_t* words, DType dtype, size_t first, size_t count, const
   }
 }
 
+void WidenBF16(const uint32_t* words, size_t first, size_t count, const float* offset, uint32_t* HWY_RESTRICT out) {
+  const Tag<float> d;
+  const Tag<uint32_t> du;
+  for (size_t k = first; k < first + count; k += 2, out += kPanel) {
+    const uint32_t* HWY_RESTRICT row = words + k / 4 * kPanel;
+    for (size_t j = 0; j < kPanel; j += kLanes<float>) {
+      const auto word = hn::LoadU(du, row + j);
+      const auto plus = offset == nullptr ? hn::Zero(d) : hn::LoadU(d, offset + j);
+      const auto low = hn::BitCast(du, hn::Add(ElementOf(word, DType::kI8, k % 4), plus));
+      auto high = hn::Zero(du);  // a lone last element: + 0 * 0
+      if (k + 1 < first + count) high = hn::BitCast(du, hn::Add(ElementOf(word, DType::kI8, k % 4 + 1), plus));
+      hn::StoreU(hn::Or(hn::ShiftRight<16>(low), high), du, out + j);
+    }
+  }
+}
+
 void Split(const uint32_t* words, size_t count, uint32_t* HWY_RESTRICT out) {
   for (size_t w = 0; w < count; ++w, words += kPanel, out += 2 * kPanel) {
     for (size_t j = 0; j < kPanel; j += kLanes<uint32_t>) {
