@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The host main for one kernel, compiled together with it by `python -m addnorm ascendc` (or by hand, for a debugger):
-//   g++ -g -std=c++17 -DADDNORM_KERNEL=my_kernel -DADDNORM_KERNEL_PARAMETERS="GM_ADDR, GM_ADDR" kernel.cpp run_kernel.cc -laddnorm_ascendc
-//   ./a.out [--blocks N] [--threads N] [--mode aiv|aic|mix|mix11] [--architecture N] [--key N] [--abort] ARGUMENT...
-// One ARGUMENT per kernel parameter: in:FILE, out:BYTES:FILE (starts as zeros), io:FILE:OUTFILE, zeros:BYTES, null, or
+// The host main for one kernel, which it includes; for `python -m addnorm ascendc` or by hand, for a debugger:
+//   g++ -g -std=c++17 -DADDNORM_KERNEL=my_kernel -DADDNORM_KERNEL_FILE='"kernel.cpp"' run_kernel.cc -laddnorm_ascendc
+//   ./a.out [--blocks N] [--threads N] [--mode aiv|aic|mix|mix11] [--key N] [--abort] ARGUMENT...
+// One ARGUMENT per kernel parameter: in:FILE, out:BYTES:FILE (starts as zeros), io:FILE:OUTFILE, zeros:BYTES, null, number:VALUE, or
 // layer_norm_grad:B,S,H,ORIGINAL_H,TYPE_BYTES,REUSE,STACK_BYTES,EPSILON = LayerNormGradTiling followed by a float, as in spec 003.
+// A parameter that is no pointer, such as a tiling struct, takes the bytes themselves.
 // Exit status: 0 ran, 1 usage or files, 2 a rule was broken (printed to stderr).
 #include <algorithm>
 #include <cstdint>
@@ -11,14 +12,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "addnorm/ascendc/launch.h"
 #include "tiling/tiling_api.h"
 
-extern "C" void ADDNORM_KERNEL(ADDNORM_KERNEL_PARAMETERS);
-
-namespace {
+namespace addnorm_run {
 
 using addnorm::ascendc::GmRange;
 using addnorm::ascendc::LaunchOptions;
@@ -27,6 +28,7 @@ using addnorm::ascendc::LaunchOptions;
 #define ADDNORM_TEXT(x) ADDNORM_TEXT_OF(x)
 
 struct Argument {
+  std::string words;
   bool null = false;
   std::vector<unsigned char> bytes;
   std::string output;
@@ -91,7 +93,8 @@ Argument Parse(const std::string& text) {
   const std::string rest = colon == std::string::npos ? "" : text.substr(colon + 1);
   const size_t second = rest.find(':');
   Argument argument;
-  if (text == "null") {
+  argument.words = text;
+  if (text == "null" || (kind == "number" && !rest.empty())) {
     argument.null = true;
   } else if (kind == "in" && !rest.empty()) {
     argument.bytes = ReadFile(rest);
@@ -106,7 +109,8 @@ Argument Parse(const std::string& text) {
     argument.bytes = ReadFile(rest.substr(0, second));
     argument.output = rest.substr(second + 1);
   } else {
-    Quit("argument '" + text + "', expected in:FILE, out:BYTES:FILE, io:FILE:OUTFILE, zeros:BYTES, null or layer_norm_grad:...");
+    Quit("argument '" + text +
+         "', expected in:FILE, out:BYTES:FILE, io:FILE:OUTFILE, zeros:BYTES, null, number:VALUE or layer_norm_grad:...");
   }
   return argument;
 }
@@ -116,8 +120,6 @@ void SetOption(const std::string& name, const std::string& value, LaunchOptions*
     options->blocks = static_cast<uint32_t>(Number(value));
   } else if (name == "--threads") {
     options->threads = static_cast<uint32_t>(Number(value));
-  } else if (name == "--architecture") {
-    options->architecture = static_cast<uint32_t>(Number(value));
   } else if (name == "--key") {
     options->tiling_key = Number(value);
   } else if (name == "--mode" && (value == "aiv" || value == "aic" || value == "mix" || value == "mix11")) {
@@ -126,27 +128,51 @@ void SetOption(const std::string& name, const std::string& value, LaunchOptions*
                     : value == "mix" ? KernelMode::MIX_MODE
                                      : KernelMode::MIX_AIC_1_1;
   } else {
-    Quit("option " + name + " " + value + ", expected --blocks, --threads, --mode, --architecture or --key");
+    Quit("option " + name + " " + value + ", expected --blocks, --threads, --mode or --key");
+  }
+}
+
+// What the kernel gets for its parameter of type P.
+template <typename P>
+auto Bind(const Argument& argument) {
+  const bool number = argument.words.rfind("number:", 0) == 0;
+  if constexpr (std::is_pointer_v<P>) {
+    if (number) Quit("argument '" + argument.words + "', but the kernel has a pointer there");
+    auto* data = const_cast<unsigned char*>(argument.bytes.data());
+    return argument.null ? GmRange{} : GmRange{data, argument.bytes.size()};
+  } else {
+    P value{};
+    if constexpr (std::is_arithmetic_v<P>) {
+      char* end = nullptr;
+      if (number) value = static_cast<P>(std::strtold(argument.words.c_str() + 7, &end));
+      if (number && *end == '\0') return value;
+    }
+    static_assert(std::is_trivially_copyable_v<P>, "a kernel's parameters are plain data");
+    if (argument.bytes.size() != sizeof(P)) {
+      Quit("argument '" + argument.words + "' has " + std::to_string(argument.bytes.size()) + " bytes, expected the " +
+           std::to_string(sizeof(P)) + " of the kernel's parameter");
+    }
+    std::memcpy(&value, argument.bytes.data(), sizeof(P));
+    return value;
   }
 }
 
 template <typename... P, size_t... I>
-addnorm::ascendc::LaunchResult Run(const LaunchOptions& options, void (*kernel)(P...), const std::vector<GmRange>& ranges,
+addnorm::ascendc::LaunchResult Run(const LaunchOptions& options, void (*kernel)(P...), const std::vector<Argument>& arguments,
                                    std::index_sequence<I...>) {
-  return addnorm::ascendc::Launch(options, kernel, ranges[I]...);
+  return addnorm::ascendc::Launch(options, kernel, Bind<P>(arguments[I])...);
 }
 template <typename... P>
-addnorm::ascendc::LaunchResult Run(const LaunchOptions& options, void (*kernel)(P...), const std::vector<GmRange>& ranges) {
-  if (ranges.size() != sizeof...(P)) {
-    Quit(std::to_string(ranges.size()) + " arguments, expected one for each of the kernel's " + std::to_string(sizeof...(P)) +
+addnorm::ascendc::LaunchResult Run(const LaunchOptions& options, void (*kernel)(P...), const std::vector<Argument>& arguments) {
+  if (arguments.size() != sizeof...(P)) {
+    Quit(std::to_string(arguments.size()) + " arguments, expected one for each of the kernel's " + std::to_string(sizeof...(P)) +
          " parameters");
   }
-  return Run(options, kernel, ranges, std::index_sequence_for<P...>());
+  return Run(options, kernel, arguments, std::index_sequence_for<P...>());
 }
 
-}  // namespace
-
-int main(int count, char** words) {
+template <typename... P>
+int Main(void (*kernel)(P...), int count, char** words) {
   LaunchOptions options;
   options.kernel = ADDNORM_TEXT(ADDNORM_KERNEL);
   std::vector<Argument> arguments;
@@ -160,11 +186,7 @@ int main(int count, char** words) {
       arguments.push_back(Parse(words[i]));
     }
   }
-  std::vector<GmRange> ranges;
-  for (Argument& argument : arguments) {
-    ranges.push_back(argument.null ? GmRange{} : GmRange{argument.bytes.data(), argument.bytes.size()});
-  }
-  const addnorm::ascendc::LaunchResult result = Run(options, &ADDNORM_KERNEL, ranges);
+  const addnorm::ascendc::LaunchResult result = Run(options, kernel, arguments);
   for (const Argument& argument : arguments) {
     if (!argument.output.empty()) WriteFile(argument.output, argument.bytes);
   }
@@ -174,3 +196,10 @@ int main(int count, char** words) {
   if (result.violations > 1) std::fprintf(stderr, "cores stopped at a broken rule: %u\n", result.violations);
   return 2;
 }
+
+}  // namespace addnorm_run
+
+// Last, so that nothing in it changes the code above.
+#include ADDNORM_KERNEL_FILE
+
+int main(int count, char** words) { return addnorm_run::Main(&ADDNORM_KERNEL, count, words); }

@@ -114,8 +114,6 @@ def test_usage(ascendc, kernel, tmp_path, capfd):
     refused([kernel, "--x", str(tmp_path / "x.bin")], "--x is float32 with 1 elements", "1024")
     (tmp_path / "host.cpp").write_text("int main() {}\n")
     refused([str(tmp_path / "host.cpp")], "no kernel entry")
-    (tmp_path / "bad.cpp").write_text('extern "C" __global__ __aicore__ void bad(GM_ADDR x, int n) {}\n')
-    refused([str(tmp_path / "bad.cpp")], "'int n'", "GM_ADDR")
     (tmp_path / "error.cpp").write_text(
         '#include "kernel_operator.h"\nextern "C" __global__ __aicore__ void error(GM_ADDR x) { nonsense; }\n'
     )
@@ -144,10 +142,82 @@ def test_bad_arguments_end_with_3_and_one_line(ascendc, kernel, tmp_path, capfd)
 
 def test_entries_as_people_write_them(ascendc):
     head = 'extern "C" __global__ __aicore__ void'
-    assert ascendc.find_entry(f"{head} k(__gm__ uint8_t *__restrict__ x, uint8_t*__restrict__ y) {{}}", None) == ("k", 2)
-    assert ascendc.find_entry(f"{head} k(GM_ADDR x /* (in), B */,\n  GM_ADDR y)  // (out), S\n {{}}", None) == ("k", 2)
-    assert ascendc.find_entry(f"{head} k(GM_ADDR x, // first (of two)\n GM_ADDR y) {{}}\n// {head} old(int) {{}}", None) == ("k", 2)
-    assert ascendc.find_entry(f'const char* s = "/*"; {head} k(GM_ADDR x) {{}} // */', None) == ("k", 1)
+    for text in [
+        f"{head} k(__gm__ uint8_t *__restrict__ x, uint8_t*__restrict__ y) {{}}",
+        f"{head} k(GM_ADDR x /* (in), B */,\n  GM_ADDR y)  // (out), S\n {{}}",
+        f"{head} k(GM_ADDR x, // first (of two)\n GM_ADDR y) {{}}\n// {head} old(int) {{}}",
+        f'const char* s = "/*"; {head} k(GM_ADDR x) {{}} // */',
+        "__global__ __vector__ void k(GM_ADDR x) {}",
+        "__vector__ __global__ __aicore__ void k(GM_ADDR x, Tiling tiling) {}",
+        "__global__ __mix__(1, 2) void k(GM_ADDR x) {}",
+        "inline __aicore__ void helper(int) {}\n__global__ __aicore__\nvoid\nk (GM_ADDR x) {}",
+        f"{head} k(GM_ADDR x);\n{head} k(GM_ADDR x) {{}}",
+    ]:
+        assert ascendc.find_entry(text, None) == "k", text
+    with pytest.raises(ascendc.UsageError, match="kernels a, b"):
+        ascendc.find_entry("__global__ void a() {} __global__ void b() {}", None)
+    assert ascendc.find_entry("__global__ void a() {} __global__ void b() {}", "b") == "b"
+
+
+SCALE = """
+#include "kernel_operator.h"
+struct Tiling { uint32_t count; float factor; };
+namespace mine {
+__global__ __vector__ void scale(GM_ADDR data, Tiling tiling, float offset) {
+  AscendC::GlobalTensor<float> gm;
+  gm.SetGlobalBuffer((__gm__ float*)data, tiling.count);
+  for (uint32_t i = 0; i < tiling.count; i++) gm.SetValue(i, gm.GetValue(i) * tiling.factor + offset + (TILING_KEY_IS(3) ? 100 : 0));
+}
+}
+"""
+
+
+def test_struct_and_number_by_value_io_and_key(ascendc, tmp_path, capfd):
+    kernel = tmp_path / "scale.cpp"
+    kernel.write_text(SCALE, encoding="utf-8")
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.save(tmp_path / "x.npy", x)
+    (tmp_path / "tiling.bin").write_bytes(struct.pack("<If", 6, 2.0))
+    np.save(tmp_path / "expected.npy", x * 2 - 0.5)
+    io = f"io:{tmp_path}/x.npy:{tmp_path}/y.npy:{tmp_path}/expected.npy"
+    arguments = [str(kernel), "--entry", "mine::scale", "--arg", io, "--arg", f"in:{tmp_path}/tiling.bin", "--arg"]
+    assert ascendc.main([*arguments, "number:-0.5"]) == ascendc.RIGHT
+    assert np.array_equal(np.load(tmp_path / "y.npy"), x * 2 - 0.5)
+    assert np.array_equal(np.load(tmp_path / "x.npy"), x)
+    assert ascendc.main([*arguments, "number:-0.5", "--key", "3"]) == ascendc.WRONG
+    assert np.array_equal(np.load(tmp_path / "y.npy"), x * 2 + 99.5)
+    capfd.readouterr()
+    arguments[-2] = f"in:{tmp_path}/expected.npy"  # 24 bytes of data for a struct of 8
+    assert ascendc.main([*arguments, "number:1"]) == ascendc.UNUSABLE
+    assert "has 24 bytes, expected the 8 of the kernel's parameter" in capfd.readouterr().err
+
+
+FILL = """
+#include "kernel_operator.h"
+extern "C" __global__ __aicore__ void fill(GM_ADDR bytes) {
+  AscendC::TPipe pipe;
+  AscendC::TBuf<> buffer;
+  pipe.InitBuffer(buffer, *(uint32_t*)bytes);
+#if __NPU_ARCH__ != 3510
+  pipe.InitBuffer(buffer, 250 * 1024);
+#endif
+}
+"""
+
+
+def test_architecture_by_option_or_define(ascendc, tmp_path, capfd):
+    kernel = tmp_path / "fill.cpp"
+    kernel.write_text(FILL, encoding="utf-8")
+    (tmp_path / "bytes.bin").write_bytes(struct.pack("<I", 248 * 1024))
+    arguments = [str(kernel), "--arg", f"in:{tmp_path}/bytes.bin"]
+    assert ascendc.main(arguments) == ascendc.BROKEN_RULE
+    assert "architecture 2201" in capfd.readouterr().err
+    assert ascendc.main([*arguments, "--architecture", "3510"]) == ascendc.RIGHT
+    assert ascendc.main([*arguments, "--define", "__NPU_ARCH__=3510"]) == ascendc.RIGHT
+    assert ascendc.main([*arguments, "--define", "__NPU_ARCH__=3510", "--architecture", "2201"]) == ascendc.UNUSABLE
+    assert "2201 and 3510, expected one number" in capfd.readouterr().err
+    assert ascendc.main([*arguments, "--architecture", "7"]) == ascendc.UNUSABLE
+    assert "--architecture is 7, expected one of" in capfd.readouterr().err
 
 
 def test_keep_leaves_a_program_for_a_debugger(ascendc, kernel, tmp_path):

@@ -19,9 +19,12 @@ from pathlib import Path
 import numpy as np
 
 RIGHT, WRONG, BROKEN_RULE, UNUSABLE = 0, 1, 2, 3
-UB_BYTES = 192 * 1024
-_ENTRY = re.compile(r'extern\s+"C"\s+__global__\s+__aicore__\s+void\s+(\w+)\s*\(([^)]*)\)', re.DOTALL)
-_PARAMETER = re.compile(r"(?:GM_ADDR|__gm__\s+uint8_t\s*\*|uint8_t\s*\*)(?:\s*__restrict__)?\s*\w*")
+# Usable bytes by architecture; 2201 if none is named.
+UB_BYTES = dict.fromkeys((1001, 2002, 3002, 3102, 3510, 5102), 248 * 1024) | {2201: 192 * 1024, 3003: 118 * 1024, 3113: 118 * 1024}
+DEFAULT_ARCHITECTURE = 2201
+# A definition or declaration: __global__ among the attributes before `void`, in any order, with or without extern "C".
+_ATTRIBUTE = r"(?:__\w+__(?:\s*\([^()]*\))?|inline|static|\[\[[^\]]*\]\])"
+_ENTRY = re.compile(rf"((?:{_ATTRIBUTE}\s+)+)void\s+((?:{_ATTRIBUTE}\s+)*)(\w+)\s*\(")
 # Strings and characters come first, so that what looks like a comment inside them stays.
 _COMMENT = re.compile(r'("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\')|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
@@ -58,22 +61,20 @@ def find_kit() -> Kit:
     return Kit(door / "include", door / "run" / "run_kernel.cc", library)
 
 
-def find_entry(source: str, wanted: str | None) -> tuple[str, int]:
-    """Name and number of parameters of the kernel entry in `source`."""
+def find_entry(source: str, wanted: str | None) -> str:
+    """The name of the kernel entry in `source`."""
+    if wanted and "::" in wanted:
+        return wanted  # in a namespace: the compiler knows
     source = _COMMENT.sub(lambda match: match[1] or " ", source)
-    entries = {name: parameters for name, parameters in _ENTRY.findall(source)}
+    entries = dict.fromkeys(name for before, after, name in _ENTRY.findall(source) if "__global__" in before + after)
     if not entries:
-        raise UsageError('no kernel entry found, expected extern "C" __global__ __aicore__ void NAME(GM_ADDR ...)')
+        raise UsageError("no kernel entry found, expected __global__ __aicore__ void NAME(GM_ADDR ...)")
     if wanted is None and len(entries) > 1:
         raise UsageError(f"the file has the kernels {', '.join(entries)}, expected --entry with one of them")
     name = wanted or next(iter(entries))
     if name not in entries:
         raise UsageError(f"--entry is {name}, expected one of {', '.join(entries)}")
-    parameters = [" ".join(text.split()) for text in entries[name].split(",")]
-    for parameter in parameters:
-        if not _PARAMETER.fullmatch(parameter):
-            raise UsageError(f"kernel parameter '{parameter}' of {name}, expected GM_ADDR or __gm__ uint8_t*")
-    return name, len(parameters)
+    return name
 
 
 @dataclass
@@ -86,20 +87,21 @@ class Build:
     optimize: str = "-O1"
     defines: list[str] = field(default_factory=list)
     includes: list[str] = field(default_factory=list)
+    architecture: int = DEFAULT_ARCHITECTURE
 
 
 def build_kernel(kernel: Path, folder: Path, build: Build, entry: str | None = None, kit: Kit | None = None) -> Path:
     """Compiles `kernel` and the host main into a program in `folder`."""
     kit = kit or find_kit()
-    name, count = find_entry(kernel.read_text(encoding="utf-8"), entry)
-    program = folder / name
+    name = find_entry(kernel.read_text(encoding="utf-8"), entry)
+    program = folder / name.replace("::", ".")
     command = [build.compiler, f"-std=c++{build.standard}", "-g", build.optimize, "-Wall", "-Wno-unused-parameter"]
     if build.sanitize:
         command += [f"-fsanitize={build.sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
     command += [f"-D{define}" for define in ["ASCENDC_CPU_DEBUG=1", *build.defines]]
-    command += [f"-I{path}" for path in build.includes]
-    command += [f"-I{kit.include}", f"-DADDNORM_KERNEL={name}", "-DADDNORM_KERNEL_PARAMETERS=" + ",".join(["GM_ADDR"] * count)]
-    command += [str(kernel), str(kit.main), str(kit.library), f"-Wl,-rpath,{kit.library.parent}", "-pthread", "-o", str(program)]
+    command += [f"-D__NPU_ARCH__={build.architecture}", f"-DADDNORM_KERNEL={name}", f'-DADDNORM_KERNEL_FILE="{kernel.absolute()}"']
+    command += [f"-I{path}" for path in [*build.includes, kit.include]]
+    command += [str(kit.main), str(kit.library), f"-Wl,-rpath,{kit.library.parent}", "-pthread", "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise UsageError(f"{build.compiler} refused the kernel:\n{done.stderr}")
@@ -138,7 +140,7 @@ def layer_norm_grad(tile: Tile) -> dict[str, np.ndarray]:
     gamma = tile.gamma[:h].astype(np.float64)
     mean, variance = (array.astype(np.float64)[..., None] for array in (tile.mean, tile.variance))
     with np.errstate(all="ignore"):
-        shifted = variance + tile.epsilon
+        shifted = variance + float(tile.x.dtype.type(tile.epsilon))  # the call takes it in the type of the data
         pd_xl = dy * gamma
         pd_var = np.sum(-0.5 * pd_xl * (x - mean) * shifted**-1.5, axis=-1, keepdims=True)
         pd_mean = np.sum(-pd_xl * shifted**-0.5, axis=-1, keepdims=True) + pd_var / h * np.sum(-2.0 * (x - mean), axis=-1, keepdims=True)
@@ -176,18 +178,24 @@ def random_tile(shape: tuple[int, int, int], original_h: int, dtype: np.dtype, e
     )
 
 
-def default_stack(tile: Tile, reuse: bool) -> int:
+def default_stack(tile: Tile, reuse: bool, ub_bytes: int) -> int:
     """A stackBufferSize whose whole rows fit beside the sample's buffers in UB, at most the documented maximum; 0 = that maximum."""
     size, (b, s, h) = tile.x.dtype.itemsize, tile.x.shape
     tensors, unit = (9, 16) if size == 2 else (4 if reuse else 6, 8)
     used = sum(-(-elements * size // 32) * 32 * count for elements, count in ((b * s * h, 4), (b * s, 2), (h, 1)))
-    rows = (UB_BYTES - used) // (4 * tensors * h) // unit * unit
+    rows = (ub_bytes - used) // (4 * tensors * h) // unit * unit
     stack = rows * h * tensors * 4
     return 0 if rows < 1 or stack >= max(b * s * h, h * h) * tensors * size else stack
 
 
 def run_layer_norm_grad(
-    program: Path, folder: Path, tile: Tile, options: list[str], reuse: bool = False, stack: int = 0
+    program: Path,
+    folder: Path,
+    tile: Tile,
+    options: list[str],
+    reuse: bool = False,
+    stack: int = 0,
+    architecture: int = DEFAULT_ARCHITECTURE,
 ) -> tuple[int, dict]:
     """Runs a kernel with the sample's nine arguments. Returns the status and the outputs pd_x and res_for_gamma."""
     dtype = tile.x.dtype
@@ -195,7 +203,8 @@ def run_layer_norm_grad(
         getattr(tile, name).tofile(folder / f"{name}.bin")
     b, s, h = tile.x.shape
     outputs = {name: folder / f"{name}.bin" for name in ("pd_x", "res_for_gamma")}
-    numbers = [b, s, h, tile.original_h, dtype.itemsize, int(reuse), stack or default_stack(tile, reuse), tile.epsilon]
+    stack = stack or default_stack(tile, reuse, UB_BYTES[architecture])
+    numbers = [b, s, h, tile.original_h, dtype.itemsize, int(reuse), stack, tile.epsilon]
     tiling = "layer_norm_grad:" + ",".join(map(repr, numbers))
     arguments = [f"in:{folder / name}.bin" for name in ("x", "dy", "variance", "mean", "gamma")]
     arguments += [f"out:{tile.x.nbytes}:{path}" for path in outputs.values()] + ["null", tiling]
@@ -244,7 +253,7 @@ def _tile_of(given: argparse.Namespace, dtype: np.dtype) -> Tile:
 
 def _check_layer_norm_grad(given: argparse.Namespace, program: Path, folder: Path, options: list[str]) -> int:
     tile = _tile_of(given, np.dtype(given.dtype))
-    status, outputs = run_layer_norm_grad(program, folder, tile, options, given.reuse_source, given.stack)
+    status, outputs = run_layer_norm_grad(program, folder, tile, options, given.reuse_source, given.stack, given.architecture)
     if status != RIGHT:
         return status
     exact = layer_norm_grad(tile)
@@ -257,36 +266,73 @@ def _check_layer_norm_grad(given: argparse.Namespace, program: Path, folder: Pat
     return status
 
 
-def _prepare(spec: str, index: int, folder: Path) -> tuple[str, tuple | None]:
-    """The host main's form of one --arg, and (file, dtype, shape, expected file, raw file) of an output."""
+_ARGUMENTS = "in:FILE, out:DTYPE:SHAPE:FILE[:EXPECTED], io:FILE:FILE[:EXPECTED], number:VALUE, zeros:BYTES, null"
+
+
+@dataclass
+class _Output:
+    """What a kernel leaves in `raw`, where it goes, and what it should be."""
+
+    path: str
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    expected: str | None
+    raw: Path
+
+
+def _prepare(spec: str, index: int, folder: Path) -> tuple[str, _Output | None]:
+    """The host main's form of one --arg, and its output if it is one."""
     kind, _, rest = spec.partition(":")
     words = rest.split(":") if rest else []
-    raw = folder / f"argument{index}.bin"
-    if spec == "null" or (kind == "zeros" and len(words) == 1) or kind == "layer_norm_grad":
+    raw, given = folder / f"argument{index}.bin", folder / f"given{index}.bin"
+    if spec == "null" or (kind in ("zeros", "number") and len(words) == 1) or kind == "layer_norm_grad":
         return spec, None
     if kind == "in" and len(words) == 1:
         _load(words[0], np.dtype(np.uint8)).tofile(raw)
         return f"in:{raw}", None
     if kind == "out" and len(words) in (3, 4):
         dtype, shape = np.dtype(words[0]), _shape(words[1])
-        expected = words[3] if len(words) == 4 else None
-        return f"out:{dtype.itemsize * int(np.prod(shape))}:{raw}", (words[2], dtype, shape, expected, raw)
-    raise UsageError(f"--arg is '{spec}', expected in:FILE, out:DTYPE:SHAPE:FILE[:EXPECTED], zeros:BYTES, null or layer_norm_grad:...")
+        return f"out:{dtype.itemsize * int(np.prod(shape))}:{raw}", _Output(words[2], dtype, shape, (words[3:] or [None])[0], raw)
+    if kind == "io" and len(words) in (2, 3):
+        array = _load(words[0], np.dtype(np.uint8))  # a .npy file names its type, raw bytes are compared as bytes
+        array.tofile(given)
+        return f"io:{given}:{raw}", _Output(words[1], array.dtype, array.shape, (words[2:] or [None])[0], raw)
+    raise UsageError(f"--arg is '{spec}', expected {_ARGUMENTS} or layer_norm_grad:...")
 
 
 def _check_arguments(given: argparse.Namespace, program: Path, folder: Path, options: list[str]) -> int:
     prepared = [_prepare(spec, index, folder) for index, spec in enumerate(given.arg)]
     status = run_program(program, [words for words, _ in prepared], options)
-    for path, dtype, shape, expected, raw in (output for _, output in prepared if output):
-        got = np.fromfile(raw, dtype).reshape(shape)
-        np.save(path, got) if path.endswith(".npy") else got.tofile(path)
-        if expected is None or status == BROKEN_RULE:
+    for output in (output for _, output in prepared if output):
+        got = np.fromfile(output.raw, output.dtype).reshape(output.shape)
+        np.save(output.path, got) if output.path.endswith(".npy") else got.tofile(output.path)
+        if output.expected is None or status == BROKEN_RULE:
             continue
-        exact = _load(expected, dtype).reshape(shape).astype(np.float64)
-        worst = worst_error(got, exact, given.tolerance * np.abs(exact)) if dtype.kind == "f" else float(np.any(got != exact)) * np.inf
-        print(f"{path}  {dtype} {list(shape)}  worst error {worst:.3f} of half an ulp + tolerance  {'right' if worst <= 1 else 'WRONG'}")
+        exact = _load(output.expected, output.dtype).reshape(output.shape)
+        if output.dtype.kind == "f":
+            exact = exact.astype(np.float64)
+            worst = worst_error(got, exact, given.tolerance * np.abs(exact))
+        else:
+            worst = np.inf if np.any(got != exact) else 0.0
+        print(
+            f"{output.path}  {output.dtype} {list(output.shape)}  worst error {worst:.3f} of half an ulp + tolerance  "
+            f"{'right' if worst <= 1 else 'WRONG'}"
+        )
         status = status if worst <= 1 else WRONG
     return status
+
+
+def _architecture(given: argparse.Namespace) -> int:
+    """--architecture, or the __NPU_ARCH__ that --define gives to the kernel; both must agree. Leaves it out of the defines."""
+    named = [define.partition("=")[2] for define in given.define if define.partition("=")[0] == "__NPU_ARCH__"]
+    given.define = [define for define in given.define if define.partition("=")[0] != "__NPU_ARCH__"]
+    numbers = {int(text) if text.isdigit() else 0 for text in named} | ({given.architecture} if given.architecture is not None else set())
+    if len(numbers) > 1:
+        raise UsageError(f"--architecture and --define __NPU_ARCH__ are {' and '.join(map(str, sorted(numbers)))}, expected one number")
+    architecture = next(iter(numbers), DEFAULT_ARCHITECTURE)
+    if architecture not in UB_BYTES:
+        raise UsageError(f"--architecture is {architecture}, expected one of {', '.join(map(str, sorted(UB_BYTES)))}")
+    return architecture
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -304,7 +350,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--blocks", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1, help="blocks that run at the same time")
     parser.add_argument("--mode", default="aiv", choices=["aiv", "aic", "mix", "mix11"])
-    parser.add_argument("--architecture", type=int, default=2201)
+    parser.add_argument("--architecture", type=int, metavar="N", help="__NPU_ARCH__; 2201 unless this or --define says otherwise")
+    parser.add_argument("--key", type=int, default=0, help="the tiling key, for TILING_KEY_IS")
     tile = parser.add_argument_group("LayerNormGrad")
     tile.add_argument("--shape", default="2,32,16", metavar="B,S,H")
     tile.add_argument("--original-h", type=int, help="real columns, if H is padded")
@@ -317,7 +364,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("x", "dy", "variance", "mean", "gamma"):
         tile.add_argument(f"--{name}", metavar="FILE", help=".npy, or raw bytes of the dtype")
     other = parser.add_argument_group("other kernels")
-    other.add_argument("--arg", action="append", metavar="SPEC", help="in:FILE, out:DTYPE:SHAPE:FILE[:EXPECTED], zeros:BYTES, null")
+    other.add_argument("--arg", action="append", metavar="SPEC", help=_ARGUMENTS)
     other.add_argument("--tolerance", type=float, default=0.0, help="relative, added to half an ulp")
     return parser
 
@@ -327,25 +374,20 @@ def main(argv: list[str] | None = None) -> int:
         given = _parser().parse_args(argv)
     except SystemExit as end:  # argparse's own 2 would read as a broken rule
         return UNUSABLE if end.code else RIGHT
-    options = [
-        "--blocks",
-        str(given.blocks),
-        "--threads",
-        str(given.threads),
-        "--mode",
-        given.mode,
-        "--architecture",
-        str(given.architecture),
-    ]
+    options = []
+    for name in ("blocks", "threads", "mode", "key"):
+        options += [f"--{name}", str(getattr(given, name))]
     try:
         if not given.kernel.is_file():
             raise UsageError(f"there is no file {given.kernel}")
+        given.architecture = _architecture(given)
         with tempfile.TemporaryDirectory() as temporary:
             folder = given.keep or Path(temporary)
             folder.mkdir(parents=True, exist_ok=True)
             if given.out:
                 Path(given.out).mkdir(parents=True, exist_ok=True)
-            build = Build(given.compiler, given.std, given.sanitize, "-O0" if given.keep else "-O1", given.define, given.include)
+            optimize = "-O0" if given.keep else "-O1"
+            build = Build(given.compiler, given.std, given.sanitize, optimize, given.define, given.include, given.architecture)
             program = build_kernel(given.kernel, folder, build, given.entry)
             if given.keep:
                 print(f"for a debugger: gdb {program}, with the arguments that run_kernel.cc explains")
