@@ -36,7 +36,7 @@ struct MatmulAllReduceAddRmsNormProblem {
   TensorView x1 = {};  // [A.., k], last dimension contiguous, A collapses to one row stride; k >= 1
   TensorView x2 = {};  // [k, n]: plain ([n, 1] strides, or larger row stride) or a transposed view of [n, k]; absent with `prepared`
   const PreparedWeights* prepared = nullptr;
-  TensorView bias = {};              // [n]: x1's type; int32 in the int8 scenario
+  TensorView bias = {};              // [n]: float32, float16 or bfloat16; int32 in the int8 scenario
   TensorView residual = {};          // [B.., n], numel(B) = numel(A); float32, float16 or bfloat16
   TensorView gamma = {};             // [n], any of these types
   TensorView dequant_scale = {};     // [1], [n] or [1, n]: float32, bfloat16, or int64/uint64 whose low 32 bits are a float32

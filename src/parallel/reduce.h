@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// y = sum of partials + residual and its norm, for one rank's share of a block.
+#ifndef ADDNORM_SRC_PARALLEL_REDUCE_H_
+#define ADDNORM_SRC_PARALLEL_REDUCE_H_
+
+#include <memory>
+
+#include "src/parallel/buffer.h"
+#include "src/parallel/check.h"
+
+namespace addnorm {
+
+// `in` from row `row` on.
+In From(const In& in, size_t row);
+
+class Reducer {
+ public:
+  // Memory for shares of up to `rows` rows.
+  Status Prepare(const char* api, const NormArgs& norm, size_t ranks, DType partial, size_t rows, const Executor& executor);
+  // Rank q's partial sums: row 0 is the first of the share.
+  void SetPart(size_t q, const In& part) { addends_[q] = part; }
+  // result: y of all rows, then norm_out of all rows. first_row: the share's first row in the residual.
+  Status Run(size_t first_row, size_t rows, std::byte* result, bool saturate, const Executor& executor);
+
+ private:
+  struct Job;
+  Status RunRows(const Job& job, size_t begin, size_t end, float* scratch) const;
+  Status RunChunk(const Job& job, size_t begin, size_t end, float* scratch) const;
+
+  const char* api_ = "";
+  NormArgs norm_;
+  size_t ranks_ = 0;
+  size_t chunk_rows_ = 1, slices_ = 1, scratch_floats_ = 0;
+  std::unique_ptr<In[]> addends_;
+  Buffer scratch_;
+};
+
+}  // namespace addnorm
+#endif  // ADDNORM_SRC_PARALLEL_REDUCE_H_
