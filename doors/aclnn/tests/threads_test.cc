@@ -119,7 +119,7 @@ TEST(Threads, OneExecutor) {
   EXPECT_EQ(aclDestroyAclOpExecutor(executor), ACLNN_SUCCESS);
 }
 
-// Two threads run and destroy the same one-shot executors and tensors: each thing happens once.
+// Two threads run and two destroy the same one-shot executors and tensors: each thing happens once.
 TEST(Threads, EachHandleDiesOnce) {
   ASSERT_EQ(aclrtSetDevice(0), ACL_SUCCESS);
   for (int round = 0; round < kRounds; ++round) {
@@ -132,9 +132,11 @@ TEST(Threads, EachHandleDiesOnce) {
     aclTensor* tensor = aclCreateTensor(&one, 1, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, &one, 1, nullptr);
     std::atomic<int> ended{0}, freed{0};
     InThreads(4, [&](int thread) {
-      ASSERT_EQ(aclrtSetDevice(thread), ACL_SUCCESS);
+      // Without a current context phase 2 refuses, and takes the executor all the same.
+      const bool refused = round % 2 == 1 && thread == 1;
+      if (!refused) aclrtSetDevice(thread);
       const aclnnStatus status = thread < 2 ? call.Phase2(workspace.data(), size, executor, nullptr) : aclDestroyAclOpExecutor(executor);
-      if (status == ACLNN_SUCCESS) ++ended;
+      if (status == ACLNN_SUCCESS || RecentText().find("rule 361001-2:") != std::string::npos) ++ended;
       aclDataType type;
       aclGetDataType(tensor, &type);
       if (aclDestroyTensor(tensor) == ACLNN_SUCCESS) ++freed;
