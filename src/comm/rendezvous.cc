@@ -161,7 +161,7 @@ class Host final : public SharedMemoryHost {
 
   void SendFailure(const Status& why) {
     Welcome welcome = {.code = static_cast<int32_t>(why.code())};
-    std::snprintf(welcome.text, sizeof(welcome.text), "%s", why.message());
+    std::string(why.message()).copy(welcome.text, sizeof(welcome.text) - 1);
     for (const Descriptor& peer : peers_) {
       if (peer) (void)comm::SendPacket(peer.get(), BytesOf(welcome), {}, Deadline::min());
     }

@@ -51,7 +51,7 @@ struct ForwardArgs {
   NormSpec norm;
   DType stored = DType::kF32;  // the type h is rounded to under norm.from_rounded
   bool wide = false;           // every operand is float64
-  bool stream = false;         // row outputs are too large for the caches
+  bool stream = false;         // the rows are too large for the caches
   PreNorm pre;
   In weight, bias;
   Out y, sum, keep, mean, mean_lo, rstd;

@@ -18,8 +18,12 @@ HWY_BEFORE_NAMESPACE();
 namespace addnorm {
 namespace HWY_NAMESPACE {
 
-// Rows that go through pass B together.
+// Rows that go through pass B together; one at a time where they come from memory and are at most kNarrow columns: of short rows,
+// four at once are too many pages to read and write ahead.
 inline constexpr size_t kGroup = 4;
+inline constexpr size_t kNarrow = 1024;
+// How far ahead of itself pass A asks for the columns of rows that come from memory.
+inline constexpr size_t kAheadColumns = 1024;
 
 // h of one row: as saved, or gathered into the compute type.
 template <class R>
@@ -104,7 +108,8 @@ class BackwardBlock {
 
   void Run() {
     size_t row = range_.begin;
-    for (; row + kGroup <= range_.end; row += kGroup) Rows<kGroup>(row);
+    const bool narrow = a_.stream && cols_ <= kNarrow;
+    for (; !narrow && row + kGroup <= range_.end; row += kGroup) Rows<kGroup>(row);
     for (; row < range_.end; ++row) Rows<1>(row);
     if (a_.stream) hwy::FlushStream();
   }
@@ -126,11 +131,13 @@ class BackwardBlock {
     bool rare = rare_;
     for (size_t g = 0; g < kRows; ++g) rare = rare || states[g].given != nullptr;
     if (stages_) {
-      for (size_t g = 0; g < kRows; ++g) Emit<1, true, true>(row + g, &states[g]);
+      for (size_t g = 0; g < kRows; ++g) Emit<1, true, true, true>(row + g, &states[g]);
     } else if (rare) {
-      for (size_t g = 0; g < kRows; ++g) Emit<1, false, true>(row + g, &states[g]);
+      for (size_t g = 0; g < kRows; ++g) Emit<1, false, true, true>(row + g, &states[g]);
+    } else if (a_.dsum) {
+      Emit<kRows, false, true, false>(row, states);
     } else {
-      Emit<kRows, false, false>(row, states);
+      Emit<kRows, false, false, false>(row, states);
     }
   }
 
@@ -240,8 +247,8 @@ class BackwardBlock {
     Vec<T> rstd, c1, c2, c3;
   };
 
-  // Pass B of kRows rows. kStages: dx goes back through the branch. kRare: dsum, xhat, rescued rows, an inexact mean.
-  template <size_t kRows, bool kStages, bool kRare>
+  // Pass B of kRows rows. kStages: dx goes back through the branch. kRare: xhat, rescued rows, an inexact mean.
+  template <size_t kRows, bool kStages, bool kSum, bool kRare>
   HWY_NOINLINE void Emit(size_t row, const RowState<T>* states) {
     EmitRow rows[kRows];
     for (size_t g = 0; g < kRows; ++g) rows[g] = EmitRow(a_, row + g, states[g]);
@@ -258,8 +265,8 @@ class BackwardBlock {
       const size_t n = HWY_MIN(kFoldChunk, cols_ - c);
       if (kStages) branch.Begin(c, n);
       size_t i = c;
-      for (; i + kPair<T> <= c + n; i += kPair<T>) Step<kRows, kStages, kRare>(i, Whole(), rows, columns, branch, x, terms);
-      if (i < c + n) Step<kRows, kStages, kRare>(i, Part{c + n - i}, rows, columns, branch, x, terms);
+      for (; i + kPair<T> <= c + n; i += kPair<T>) Step<kRows, kStages, kSum, kRare>(i, Whole(), rows, columns, branch, x, terms);
+      if (i < c + n) Step<kRows, kStages, kSum, kRare>(i, Part{c + n - i}, rows, columns, branch, x, terms);
     }
     if (kStages && terms) {
       SumPass<T, false> pass{RealRowAt<T>(terms)};
@@ -276,7 +283,7 @@ class BackwardBlock {
     bool inexact_mean;
   };
 
-  template <size_t kRows, bool kStages, bool kRare, class M>
+  template <size_t kRows, bool kStages, bool kSum, bool kRare, class M>
   static HWY_INLINE void Step(size_t i, M m, const EmitRow* rows, const Columns& k, const BranchRow<T>& branch, const typename R::Act& x,
                               T* terms) {
     const StaticType<kTypeOf<T>> real;
@@ -298,7 +305,7 @@ class BackwardBlock {
         const Pair<T> w = k.weight ? dy * weight : dy;
         t = ((w - r.c2) - (kRare && k.inexact_mean ? xhat - r.c3 : xhat) * r.c1) * r.rstd;
       }
-      if (kRare && r.dsum) t = t + r.dsum.Load(i, m);
+      if (kSum && r.dsum) t = t + r.dsum.Load(i, m);
       if (r.dresidual) r.dresidual.Store(i, m, t);
       if (kRare && r.xhat_out) r.xhat_out.Store(i, m, xhat);
       if (kStages) {
@@ -320,7 +327,7 @@ class BackwardBlock {
   T *dweight_ = nullptr, *dbias_ = nullptr, *dcol_scale_ = nullptr;
   typename R::Par weight_;
   const bool stages_ = GoesBackThroughStages(a_);
-  const bool rare_ = a_.dsum || a_.xhat || a_.stat == Stat::kVariance;
+  const bool rare_ = a_.xhat || a_.stat == Stat::kVariance;
 
   static bool GoesBackThroughStages(const BackwardArgs& a) {
     const bool scaled = a.pre.row_scale || a.pre.col_scale || a.pre.dropout.mode != DropoutStage::Mode::kNone;

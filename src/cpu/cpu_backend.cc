@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "src/core/backend.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 
+#include "src/base/cache_size.h"
 #include "src/base/fp_mode.h"
 
 namespace addnorm {
@@ -33,19 +32,10 @@ size_t RowBytes(const BackwardArgs& a) {
          (size(a.dy) + size(a.sum) + size(a.pre.x) + size(a.pre.residual) + size(a.dsum) + size(a.dx) + size(a.dresidual) + size(a.xhat));
 }
 
-// Outputs of one call that are larger than this are written around the caches: half of the last level.
-size_t StreamFrom() {
-#if defined(_SC_LEVEL3_CACHE_SIZE)
-  static const long last_level = sysconf(_SC_LEVEL3_CACHE_SIZE);
-  if (last_level > 0) return static_cast<size_t>(last_level) / 2;
-#endif
-  return size_t{16} << 20;
-}
-size_t WrittenBytes(const ForwardArgs& a) {
-  return a.shape.rows * a.shape.cols * ((a.y ? SizeOf(a.y.dtype) : 0) + (a.sum ? SizeOf(a.sum.dtype) : 0));
-}
-size_t WrittenBytes(const BackwardArgs& a) {
-  return a.shape.rows * a.shape.cols * ((a.dx ? SizeOf(a.dx.dtype) : 0) + (a.dresidual ? SizeOf(a.dresidual.dtype) : 0));
+// A call that moves more than the last cache level holds finds nothing there and leaves nothing: it writes around the caches.
+template <class Args>
+bool Streams(const Args& a) {
+  return RowBytes(a) * a.shape.rows > LastLevelCacheBytes();
 }
 
 // Slices worth making of `units` equal units of work; asks the executor only where there is enough.
@@ -225,7 +215,7 @@ size_t ForwardWorkspace(const Target& target, const ForwardArgs& args, const Exe
 void RunForward(const Target& target, const ForwardArgs& given, std::span<std::byte> workspace, const Executor& executor) {
   if (given.shape.rows == 0 || (given.shape.cols == 0 && !given.mean && !given.mean_lo && !given.rstd)) return;
   ForwardArgs args = given;
-  args.stream = WrittenBytes(args) > StreamFrom();
+  args.stream = Streams(args);
   const size_t scratch = RoundUp(target.forward_scratch(args));
   ForwardJob job = {target,
                     args,
@@ -243,7 +233,7 @@ size_t BackwardWorkspace(const Target& target, const BackwardArgs& args, const E
 void RunBackward(const Target& target, const BackwardArgs& given, std::span<std::byte> workspace, const Executor& executor) {
   if (given.shape.cols == 0 && (given.shape.rows == 0 || !given.drow_scale)) return;
   BackwardArgs args = given;
-  args.stream = WrittenBytes(args) > StreamFrom();
+  args.stream = Streams(args);
   const Split split = SplitBackward(target, args, executor);
   BackwardJob job = {target, args, split, nullptr, FpMode()};
   if (split.on_stack) return BackwardOnStack(job);

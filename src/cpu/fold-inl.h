@@ -23,8 +23,6 @@ namespace HWY_NAMESPACE {
 inline constexpr size_t kFoldLanes = 64;
 inline constexpr size_t kFineChunk = 256;
 inline constexpr size_t kFoldChunk = 512;
-// How far ahead of itself a pass asks for the columns of a row that comes from memory: past the reach of the hardware's prefetcher.
-inline constexpr size_t kAheadColumns = 1024;
 // Lanes that are summed together: four vectors per sum, which fit the registers of every target.
 template <class T>
 inline constexpr size_t kLaneGroup = HWY_MIN(kFoldLanes, 2 * kPair<T>);

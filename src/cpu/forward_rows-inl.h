@@ -39,14 +39,11 @@ struct GatherPass {
   T* HWY_RESTRICT scratch;  // null: the sum output keeps h
   typename R::ResOut sum;
   uint8_t* keep;
-  bool from_memory;
   HWY_INLINE void Begin(size_t c, size_t n) {
     pre.Begin(c, n);
     if (kStages && keep) pre.branch().StoreKeep(keep, c, n);
   }
-  HWY_INLINE void Ahead(size_t i, size_t n) {
-    if (from_memory) pre.Prefetch(i + kAheadColumns, n);
-  }
+  HWY_INLINE void Ahead(size_t, size_t) {}
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> h = Inside(m, pre.Load(i, m));
@@ -162,7 +159,7 @@ HWY_NOINLINE const typename R::Real* GatherRow(const ForwardArgs& a, size_t row,
   const bool kept_in_sum = a.sum && a.sum.dtype == kTypeOf<T> && !a.stream;
   uint8_t* keep = a.keep ? static_cast<uint8_t*>(a.keep.data) + static_cast<ptrdiff_t>(row) * a.keep.row_stride : nullptr;
   GatherPass<R, kSquares, kStages> pass{PreNormRow<R, kStages>(a.pre, a.norm.from_rounded, a.stored, row), kept_in_sum ? nullptr : scratch,
-                                        typename R::ResOut(a.sum, row, a.stream), keep, a.stream};
+                                        typename R::ResOut(a.sum, row, a.stream), keep};
   Fold<T, 1, kSquares ? 1 : 0>(a.shape.cols, pass, first);
   return kept_in_sum ? static_cast<const T*>(a.sum.data) + static_cast<ptrdiff_t>(row) * a.sum.row_stride : scratch;
 }
@@ -190,18 +187,18 @@ template <class R, bool kSquares>
 HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename R::Real* const scratch) {
   using T = typename R::Real;
   const size_t cols = a.shape.cols, padded = PaddedCols(cols);
+  // A pass 1 of few instructions reaches far enough ahead by itself; from memory, asking for more only takes the place of that.
+  const bool ask = !(a.stream && a.pre.x.dtype == kTypeOf<T> && !NeedsStages(a.pre, a.norm.from_rounded));
   double first;
   const T* h = Gather<R, kSquares>(a, range.begin, scratch, &first);
   for (size_t row = range.begin; row < range.end; ++row) {
     T* const mine = scratch + (row - range.begin) % 2 * padded;
     RowStatistics<T> s;
     const size_t soon = HWY_MIN(row + 1, range.end - 1), later = HWY_MIN(row + 2, range.end - 1);
-    const bool trusted = Statistics<T>(a.norm, cols, h, first, a.stream ? typename R::Res() : typename R::Res(a.pre.residual, soon), &s);
-    // The next row's pass 1 fills the time that this row's division and root take. Not where memory is the limit: there,
-    // reading a row and writing another at a time is slower.
+    const bool trusted = Statistics<T>(a.norm, cols, h, first, ask ? typename R::Res(a.pre.residual, soon) : typename R::Res(), &s);
+    // The next row's pass 1 fills the time that this row's division and root take.
     T* const next = scratch + (row + 1 - range.begin) % 2 * padded;
-    const bool more = row + 1 < range.end;
-    const T* next_h = more && !a.stream ? Gather<R, kSquares>(a, row + 1, next, &first) : nullptr;
+    const T* next_h = row + 1 < range.end ? Gather<R, kSquares>(a, row + 1, next, &first) : nullptr;
     if (HWY_UNLIKELY(!trusted) && RescueNorm<T>(h, cols, a.norm, mine, &s)) {
       StoreStatistics(a, row, s);
       h = mine;  // xhat itself: the identity is applied to it
@@ -209,8 +206,8 @@ HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename
     } else {
       StoreStatistics(a, row, s);
     }
-    if (a.y) Apply<R>(a, row, h, a.stream ? typename R::Act() : typename R::Act(a.pre.x, later), s);
-    h = more && a.stream ? Gather<R, kSquares>(a, row + 1, next, &first) : next_h;
+    if (a.y) Apply<R>(a, row, h, ask ? typename R::Act(a.pre.x, later) : typename R::Act(), s);
+    h = next_h;
   }
 }
 

@@ -107,10 +107,6 @@ class PreNormRow {
     return h;
   }
   HWY_INLINE const BranchRow<T>& branch() const { return branch_; }
-  HWY_INLINE void Prefetch(size_t i, size_t n) const {
-    x_.Prefetch(i, n);
-    if (residual_) residual_.Prefetch(i, n);
-  }
 
  private:
   BranchRow<T> branch_;
