@@ -18,8 +18,9 @@ constexpr int kPhases = 6;
 
 struct TestCall {
   size_t rows = 5, cols = 7, blocks = 2;
-  uint64_t number = 0;  // of the payload
-  CallHeader header = {};
+  uint64_t number = 0;     // of the payload
+  CallHeader header = {};  // added to what the sizes above say
+  bool overlap = true;     // publishes block b + 1 before it collects block b
   Deadline deadline = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   /// Called when `rank` passes a phase of block b.
   std::function<void(Phase, size_t)> at = [](Phase, size_t) {};
