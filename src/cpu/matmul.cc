@@ -85,7 +85,7 @@ void PackX1(void* arg, size_t begin, size_t end) {
           PackInt16Row(row, g.args.k, height, words + r);
       }
     }
-    if (g.plan.form == MatmulForm::kBF16) g.tile_smallest[tile] = SmallestBF16(words, height * g.plan.x1_words);
+    if (g.plan.form == MatmulForm::kBF16) g.tile_smallest[tile] = g.plan.kernels.smallest_bf16(words, height * g.plan.x1_words);
   }
 }
 
@@ -103,15 +103,19 @@ struct PackJob {
   const MatmulPlan& plan;
   uint32_t* packed;
 };
-void PackPanels(void* arg, size_t begin, size_t end) {
+void PackStrips(void* arg, size_t begin, size_t end) {
   const PackJob& job = *static_cast<const PackJob*>(arg);
-  const size_t cols = job.plan.kernels.cols;
-  for (size_t panel = begin; panel < end; ++panel) {
-    uint32_t* const words = job.packed + panel * job.plan.panel_words;
-    PanelFacts facts;
-    PackPart(job.plan, PartOf(job.args, panel * cols, std::min(cols, job.args.n - panel * cols), {0, job.args.k}),
-             words + job.plan.header_words, &facts);
-    std::memcpy(words, &facts, sizeof(facts));
+  const MatmulPlan& plan = job.plan;
+  for (size_t strip = begin; strip < end; ++strip) {
+    const size_t first = plan.FirstPanel(strip), last = plan.FirstPanel(strip + 1), cols = plan.kernels.cols;
+    uint32_t* const words = job.packed + first * plan.panel_words + plan.header_words;
+    const size_t count = std::min(last * cols, job.args.n) - first * cols;
+    plan.kernels.pack(PartOf(job.args, first * cols, count, {0, job.args.k}), words, plan.panel_words);
+    for (size_t panel = first; panel < last; ++panel) {
+      const uint32_t* const rows = words + (panel - first) * plan.panel_words;
+      const PanelFacts facts = FactsOf(plan, rows, plan.k_words);
+      std::memcpy(job.packed + panel * plan.panel_words, &facts, sizeof(facts));
+    }
   }
 }
 
@@ -139,9 +143,11 @@ MatmulPlan::MatmulPlan(const Target& target, const MatmulArgs& args, size_t rows
   const size_t sums = strip_panels * most_rows * kernels.cols;
   sums_bytes = RoundUp(sums * 4, 64);
   wide_bytes = integer() && args.k > kExactInt32 ? RoundUp(sums * 8, 64) : 0;
-  words_bytes = RoundUp((chunk / per_word + 2) * kernels.cols * 4, 64);
+  chunk_words = (chunk / per_word + 2) * kernels.cols;
+  words_bytes = RoundUp(strip_panels * chunk_words * 4, 64);
   b_bytes = RoundUp(chunk * kernels.cols * (integer() ? 2 : 4), 64);
-  slice_bytes = sums_bytes + wide_bytes + words_bytes + b_bytes;
+  columns_bytes = RoundUp(strip_panels * kernels.cols * 4, 64);
+  slice_bytes = sums_bytes + wide_bytes + words_bytes + b_bytes + columns_bytes;
 }
 
 WeightPart PartOf(const MatmulArgs& args, size_t column, size_t cols, RowRange k) {
@@ -151,22 +157,12 @@ WeightPart PartOf(const MatmulArgs& args, size_t column, size_t cols, RowRange k
   return part;
 }
 
-uint32_t SmallestBF16(const uint32_t* words, size_t count) {
-  uint32_t low = 0xFFFFu, high = 0xFFFFu;  // less one, so that zero comes last
-  for (size_t i = 0; i < count; ++i) {
-    low = std::min(low, ((words[i] & 0x7FFFu) - 1) & 0xFFFFu);
-    high = std::min(high, ((words[i] >> 16 & 0x7FFFu) - 1) & 0xFFFFu);
-  }
-  return std::min(low, high) + 1;
-}
-
-void PackPart(const MatmulPlan& plan, const WeightPart& part, uint32_t* words, PanelFacts* facts) {
-  plan.kernels.pack(part, words);
-  const size_t count = RoundUp(part.k_end - part.k_begin, plan.per_word) / plan.per_word;
-  *facts = {};
-  if (plan.form == MatmulForm::kInt8) plan.dots.column_sums(words, count, facts->values);
-  if (plan.form == MatmulForm::kBF16 && part.element_bytes == 2)
-    facts->values[0] = static_cast<int32_t>(SmallestBF16(words, count * plan.kernels.cols));
+PanelFacts FactsOf(const MatmulPlan& plan, const uint32_t* words, size_t count) {
+  PanelFacts facts = {};
+  if (plan.form == MatmulForm::kInt8) plan.dots.column_sums(words, count, facts.values);
+  if (plan.form == MatmulForm::kBF16 && plan.per_word == 2)
+    facts.values[0] = static_cast<int32_t>(plan.kernels.smallest_bf16(words, count * plan.kernels.cols));
+  return facts;
 }
 
 size_t PackedWeightBytes(const Target& target, const MatmulArgs& args) {
@@ -180,7 +176,7 @@ void PackWeights(const Target& target, const MatmulArgs& args, std::byte* packed
   const MatmulPlan plan(target, args, 1, SerialExecutor());
   PackJob job = {args, plan, reinterpret_cast<uint32_t*>(packed)};
   const Executor& used = For(args.n * args.k, executor);
-  used.parallel_for(used.context, plan.panels, PackPanels, &job);
+  used.parallel_for(used.context, plan.strips, PackStrips, &job);
 }
 
 size_t MatmulWorkspaceBytes(const Target& target, const MatmulArgs& args, bool, const Executor& executor) {

@@ -22,13 +22,15 @@ constexpr size_t kPanel = 32, kVector = 16, kTileRows = 14;  // those of the AVX
 
 template <size_t kRows>
 ADDNORM_BF16_TARGET void TileBF16(const MatmulTile& tile) {
+  uintptr_t next = tile.next;
   for (const MatmulBlock& block : tile.blocks) {
     const auto* a = static_cast<const uint32_t*>(tile.a) + block.begin * kRows;
     const auto* b = static_cast<const uint32_t*>(tile.b) + block.begin * kPanel;
     __m512 sums[kRows][2];
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) sums[r][0] = sums[r][1] = _mm512_setzero_ps();
-    for (size_t k = block.size; k != 0; --k, a += kRows, b += kPanel) {
+    for (size_t k = block.size; k != 0; --k, a += kRows, b += kPanel, next += static_cast<uintptr_t>(tile.next_step)) {
+      __builtin_prefetch(reinterpret_cast<const void*>(next), 0, 2);
       const __m512bh b0 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b)),
                      b1 = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + kVector));
 #pragma GCC unroll 16
@@ -58,6 +60,7 @@ ADDNORM_BF16_TARGET void TileBF16(const MatmulTile& tile) {
 
 template <size_t kRows>
 ADDNORM_VNNI_TARGET void TileInt8(const MatmulTile& tile) {
+  uintptr_t next = tile.next;
   for (const MatmulBlock& block : tile.blocks) {
     const auto* a = static_cast<const uint32_t*>(tile.a) + block.begin * kRows;
     const auto* b = static_cast<const uint32_t*>(tile.b) + block.begin * kPanel;
@@ -68,7 +71,8 @@ ADDNORM_VNNI_TARGET void TileInt8(const MatmulTile& tile) {
       sums[r][0] = _mm512_loadu_si512(c + r * kPanel);
       sums[r][1] = _mm512_loadu_si512(c + r * kPanel + kVector);
     }
-    for (size_t k = block.size; k != 0; --k, a += kRows, b += kPanel) {
+    for (size_t k = block.size; k != 0; --k, a += kRows, b += kPanel, next += static_cast<uintptr_t>(tile.next_step)) {
+      __builtin_prefetch(reinterpret_cast<const void*>(next), 0, 2);
       const __m512i b0 = _mm512_loadu_si512(b), b1 = _mm512_loadu_si512(b + kVector);
 #pragma GCC unroll 16
       for (size_t r = 0; r < kRows; ++r) {

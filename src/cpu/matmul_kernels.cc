@@ -25,7 +25,7 @@ const MatmulKernels* GetMatmulKernels() {
                                        : HWY_TARGET == HWY_NEON   ? "NEON"
                                        : HWY_TARGET == HWY_SCALAR ? "SCALAR"
                                                                   : "OTHER";
-  static constexpr MatmulKernels kKernels = {kName,    kPanel,          kTileRows,       Pack,        Widen,      WidenBF16, Split,
+  static constexpr MatmulKernels kKernels = {kName,    kPanel,          kTileRows,       Pack,        SmallestBF16, Widen, WidenBF16, Split,
                                              WidenRow, Tile<FloatStep>, Tile<Int16Step>, FinishFloat, FinishInt32};
   return &kKernels;
 }

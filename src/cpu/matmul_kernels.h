@@ -14,7 +14,7 @@
 
 namespace addnorm {
 
-// The part [k_begin, k_end) x [0, cols) of x2; k_begin is the first k of a word.
+// The part [k_begin, k_end) x [0, cols) of x2, cols of any number of panels; k_begin is the first k of a word.
 struct WeightPart {
   const std::byte* data = nullptr;  // element (0, first column)
   ptrdiff_t k_stride = 0, n_stride = 0;
@@ -34,6 +34,9 @@ struct MatmulTile {
   const void* b = nullptr;  // weights: [k][cols]
   void* c = nullptr;        // [rows][cols], fp32 or int32
   std::span<const MatmulBlock> blocks;
+  // What to fetch into the L2 cache meanwhile: one line per row of words.
+  uintptr_t next = 0;
+  ptrdiff_t next_step = 0;
 };
 using TileKernel = void (*)(size_t rows, const MatmulTile& tile);
 
@@ -54,7 +57,10 @@ struct MatmulKernels {
   const char* name;
   size_t cols;      // of a panel
   size_t max_rows;  // of a tile
-  void (*pack)(const WeightPart& part, uint32_t* words);
+  // Panel after panel, panel_words apart.
+  void (*pack)(const WeightPart& part, uint32_t* words, size_t panel_words);
+  // Of bf16 in pairs, the smallest bits of a nonzero magnitude; 0x10000 if there is none.
+  uint32_t (*smallest_bf16)(const uint32_t* words, size_t count);
   // k = first .. first + count - 1 of a panel of words as fp32 [count][cols]; int8 plus offset (one per column, null = 0), rounded once.
   void (*widen)(const uint32_t* words, DType dtype, size_t first, size_t count, const float* offset, float* out);
   // The same k of int8 words, first even, as words of two bf16: [count / 2 rounded up][cols]. Exact if offset is integers up to 128.

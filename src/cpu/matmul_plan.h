@@ -34,22 +34,23 @@ struct MatmulPlan {
   size_t chunk;                              // k at a time
   size_t most_rows;                          // of a group
   size_t strip_panels, strips, slices;
-  size_t sums_bytes, wide_bytes, words_bytes, b_bytes, slice_bytes;  // of one slice's scratch
+  size_t chunk_words;                                                               // of one panel, unpacked
+  size_t sums_bytes, wide_bytes, words_bytes, b_bytes, columns_bytes, slice_bytes;  // of one slice's scratch
 
   MatmulPlan(const Target& target, const MatmulArgs& args, size_t rows, const Executor& executor);
+  size_t FirstPanel(size_t strip) const { return strip * panels / strips; }
   bool integer() const { return form == MatmulForm::kInt16 || form == MatmulForm::kInt8; }
   size_t x1_bytes() const { return RoundUp(most_rows * x1_words * 4, 64); }
   size_t tiles_bytes() const { return RoundUp(RoundUp(most_rows, kernels.max_rows) / kernels.max_rows * 4, 64); }
   size_t workspace_bytes() const { return x1_bytes() + tiles_bytes() + slices * slice_bytes; }
 };
 
-// What the dot-product kernels must know of some weights. int8: the sum of each column. bf16: [0] is the smallest magnitude (Smallest).
+// What the dot-product kernels must know of some weights. int8: the sum of each column. bf16: [0] is what
+// MatmulKernels::smallest_bf16 gives.
 struct alignas(64) PanelFacts {
   int32_t values[kMostPanelCols];
 };
 
-// Of bf16 in pairs, the smallest bits of a nonzero magnitude; 0xFFFF + 1 if there is none.
-uint32_t SmallestBF16(const uint32_t* words, size_t count);
 // Whether sums of products of nonzero bf16 of these smallest magnitudes are exactly zero or normal fp32, whatever is added to what.
 // Each bf16 is a multiple of 2^(e - 7), e the smallest exponent, so each product and, however it is rounded, each sum is a multiple
 // of 2^(e1 - 7 + e2 - 7). That must be at least 2^-126.
@@ -76,7 +77,7 @@ struct MatmulGroup {
   size_t out_stride;
   RowTiles tiles;
   uint32_t* x1;             // [tile][k][row of the tile]
-  uint32_t* tile_smallest;  // kBF16: SmallestBF16 of each tile
+  uint32_t* tile_smallest;  // kBF16: the smallest nonzero magnitude of each tile
   std::byte* scratch;
   uint64_t fp_mode;
   size_t row_parts, tasks, slices;
@@ -84,8 +85,8 @@ struct MatmulGroup {
 
 // [0, cols) from `column` on, [k.begin, k.end) of x2.
 WeightPart PartOf(const MatmulArgs& args, size_t column, size_t cols, RowRange k);
-// Packs a part into words and adds to what is known of its panel.
-void PackPart(const MatmulPlan& plan, const WeightPart& part, uint32_t* words, PanelFacts* facts);
+// Of `count` rows of words of a panel.
+PanelFacts FactsOf(const MatmulPlan& plan, const uint32_t* words, size_t count);
 void RunMatmulTask(const MatmulGroup& group, size_t task, std::byte* scratch);
 
 }  // namespace addnorm

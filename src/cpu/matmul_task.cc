@@ -27,13 +27,14 @@ class Task {
  public:
   Task(const MatmulGroup& group, size_t index, std::byte* scratch) : g_(group), plan_(group.plan), cols_(plan_.kernels.cols) {
     const size_t strip = index / g_.row_parts, part = index % g_.row_parts;
-    first_panel_ = strip * plan_.panels / plan_.strips, last_panel_ = (strip + 1) * plan_.panels / plan_.strips;
+    first_panel_ = plan_.FirstPanel(strip), last_panel_ = plan_.FirstPanel(strip + 1);
     first_tile_ = part * g_.tiles.count / g_.row_parts, last_tile_ = (part + 1) * g_.tiles.count / g_.row_parts;
     first_row_ = g_.tiles.Begin(first_tile_), rows_ = g_.tiles.Begin(last_tile_) - first_row_;
     sums_ = reinterpret_cast<uint32_t*>(scratch), scratch += plan_.sums_bytes;
     wide_ = reinterpret_cast<int64_t*>(scratch), scratch += plan_.wide_bytes;
     words_ = reinterpret_cast<uint32_t*>(scratch), scratch += plan_.words_bytes;
-    b_ = reinterpret_cast<uint32_t*>(scratch);
+    b_ = reinterpret_cast<uint32_t*>(scratch), scratch += plan_.b_bytes;
+    column_sums_ = reinterpret_cast<uint32_t*>(scratch);
     if (plan_.form == MatmulForm::kBF16 && RoundsToNearest())
       x1_smallest_ = *std::min_element(g_.tile_smallest + first_tile_, g_.tile_smallest + last_tile_);
   }
@@ -43,9 +44,11 @@ class Task {
     std::memset(sums_, 0, sums * 4);
     if (plan_.wide_bytes != 0) std::memset(wide_, 0, sums * 8);
     if (plan_.integer()) {
+      std::memset(column_sums_, 0, plan_.columns_bytes);
       const size_t flush = kExactInt32 / plan_.chunk * plan_.chunk;
       for (size_t k = 0; k < g_.args.k; k += plan_.chunk) {
-        for (size_t panel = first_panel_; panel < last_panel_; ++panel) IntPanel(panel, {k, std::min(k + plan_.chunk, g_.args.k)});
+        BeginChunk({k, std::min(k + plan_.chunk, g_.args.k)});
+        for (size_t panel = first_panel_; panel < last_panel_; ++panel) IntPanel(panel);
         if (plan_.wide_bytes != 0 && (k + plan_.chunk) % flush == 0) Flush(sums);
       }
       if (plan_.wide_bytes != 0) Flush(sums);
@@ -57,47 +60,77 @@ class Task {
 
  private:
   size_t ColsOf(size_t panel) const { return std::min(cols_, g_.args.n - panel * cols_); }
+  uint32_t* ColumnSums(size_t panel) const { return column_sums_ + (panel - first_panel_) * cols_; }
   uint32_t* SumsOf(size_t panel) const { return sums_ + (panel - first_panel_) * rows_ * cols_; }
 
-  // The words that hold [k.begin, k.end) of a panel. origin: the k of the first of them. facts: of at least these.
-  const uint32_t* Words(size_t panel, RowRange k, size_t* origin, PanelFacts* facts) const {
-    *origin = k.begin / plan_.per_word * plan_.per_word;
+  // Makes [k.begin, k.end) of the strip's weights ready.
+  void BeginChunk(RowRange k) {
+    chunk_ = k, origin_ = k.begin / plan_.per_word * plan_.per_word;
+    if (g_.packed != nullptr) return;
+    const size_t first = first_panel_ * cols_, count = std::min(last_panel_ * cols_, g_.args.n) - first;
+    plan_.kernels.pack(PartOf(g_.args, first, count, {origin_, k.end}), words_, plan_.chunk_words);
+  }
+  // The rows of words of a panel; the first one begins with k = origin_.
+  const uint32_t* Words(size_t panel) const {
+    if (g_.packed != nullptr) return g_.packed + panel * plan_.panel_words + plan_.header_words + origin_ / plan_.per_word * cols_;
+    return words_ + (panel - first_panel_) * plan_.chunk_words;
+  }
+  // packed: of all k; else of this chunk.
+  PanelFacts Facts(size_t panel) const {
+    if (g_.packed == nullptr) return FactsOf(plan_, Words(panel), RoundUp(chunk_.end - origin_, plan_.per_word) / plan_.per_word);
+    PanelFacts facts;
+    std::memcpy(&facts, g_.packed + panel * plan_.panel_words, sizeof(facts));
+    return facts;
+  }
+
+  struct Fetch {
+    uintptr_t at;
+    ptrdiff_t step;
+  };
+  // What comes after this panel of this chunk, for the strip's `tile`-th tile to fetch; two tiles fetch all of it.
+  Fetch Next(size_t panel, size_t tile) const {
+    const Fetch none = {reinterpret_cast<uintptr_t>(sums_), 0};
+    const bool strip_ends = chunk_.end == g_.args.k;
+    if (tile >= 2 || (strip_ends && last_panel_ == plan_.panels)) return none;
+    const size_t k_step = plan_.form == MatmulForm::kFloat ? 1 : plan_.form == MatmulForm::kInt8 ? 4 : 2;  // of one row of words
+    const size_t bytes = 4 / plan_.per_word, next_k = strip_ends ? 0 : chunk_.end;
     if (g_.packed != nullptr) {
-      const uint32_t* words = g_.packed + panel * plan_.panel_words;
-      std::memcpy(facts, words, sizeof(*facts));
-      return words + plan_.header_words + *origin / plan_.per_word * cols_;
+      const bool inside = panel + 1 < last_panel_;
+      const size_t next_panel = inside || strip_ends ? panel + 1 : first_panel_, k = inside ? chunk_.begin : next_k;
+      const uint32_t* words = g_.packed + next_panel * plan_.panel_words + plan_.header_words + k / plan_.per_word * cols_;
+      return {reinterpret_cast<uintptr_t>(words) + 64 * tile, static_cast<ptrdiff_t>(k_step * cols_ * bytes)};
     }
-    PackPart(plan_, PartOf(g_.args, panel * cols_, ColsOf(panel), {*origin, k.end}), words_, facts);
-    return words_;
+    if (g_.args.x2.n_stride != 1) return none;
+    // Rows of x2: each of the strip's tiles takes one line of them.
+    const size_t lines = std::max<size_t>(1, (last_panel_ - first_panel_) * cols_ * bytes / 64), index = 2 * (panel - first_panel_) + tile;
+    if (index >= lines * k_step) return none;
+    const WeightPart part = PartOf(g_.args, (strip_ends ? last_panel_ : first_panel_) * cols_, 0, {});
+    const ptrdiff_t stride = part.k_stride * static_cast<ptrdiff_t>(bytes);
+    const auto row = reinterpret_cast<uintptr_t>(part.data) + (next_k + index / lines) * static_cast<uintptr_t>(stride);
+    return {row + index % lines * 64, static_cast<ptrdiff_t>(k_step) * stride};
   }
 
   void RunTiles(TileKernel kernel, size_t panel, size_t x1_word, const void* b, std::span<const MatmulBlock> blocks) const {
     for (size_t tile = first_tile_; tile < last_tile_; ++tile) {
       const size_t first = g_.tiles.Begin(tile), height = g_.tiles.Rows(tile);
-      kernel(height, {g_.x1 + first * plan_.x1_words + x1_word * height, b, SumsOf(panel) + (first - first_row_) * cols_, blocks});
+      const Fetch next = Next(panel, tile - first_tile_);
+      kernel(height, {g_.x1 + first * plan_.x1_words + x1_word * height, b, SumsOf(panel) + (first - first_row_) * cols_, blocks, next.at,
+                      next.step});
     }
   }
 
-  void IntPanel(size_t panel, RowRange k) {
-    size_t origin;
-    PanelFacts facts;
-    const uint32_t* words = Words(panel, k, &origin, &facts);
-    const size_t count = RoundUp(k.end - k.begin, 4) / 4;
+  void IntPanel(size_t panel) {
+    const size_t count = RoundUp(chunk_.end - chunk_.begin, 4) / 4;
     if (plan_.form == MatmulForm::kInt16) {
-      plan_.kernels.split(words, count, b_);
+      plan_.kernels.split(Words(panel), count, b_);
       const MatmulBlock block = {0, 2 * count, nullptr};
-      return RunTiles(plan_.kernels.int16, panel, k.begin / 2, b_, {&block, 1});
+      return RunTiles(plan_.kernels.int16, panel, chunk_.begin / 2, b_, {&block, 1});
     }
     const MatmulBlock block = {0, count, nullptr};
-    RunTiles(plan_.dots.int8, panel, k.begin / 4, words, {&block, 1});
-    if (g_.packed == nullptr) Shift(panel, facts);
-  }
-  // x1 was 128 too much: takes 128 times the column sums off.
-  void Shift(size_t panel, const PanelFacts& facts) const {
-    uint32_t* sums = SumsOf(panel);
-    for (size_t r = 0; r < rows_; ++r) {
-      for (size_t j = 0; j < cols_; ++j) sums[r * cols_ + j] -= static_cast<uint32_t>(facts.values[j]) * 128u;
-    }
+    RunTiles(plan_.dots.int8, panel, chunk_.begin / 4, Words(panel), {&block, 1});
+    if (g_.packed != nullptr) return;
+    const PanelFacts facts = Facts(panel);
+    for (size_t j = 0; j < cols_; ++j) ColumnSums(panel)[j] += static_cast<uint32_t>(facts.values[j]);
   }
   // int32 sums into int64 ones.
   void Flush(size_t count) {
@@ -128,7 +161,8 @@ class Task {
       blocks[count++] = {k - k_begin, size, nullptr};
       k += size;
     }
-    for (size_t panel = first_panel_; panel < last_panel_; ++panel) FloatPanel(panel, {k_begin, k}, {blocks, count});
+    BeginChunk({k_begin, k});
+    for (size_t panel = first_panel_; panel < last_panel_; ++panel) FloatPanel(panel, {blocks, count});
     return k;
   }
 
@@ -138,11 +172,11 @@ class Task {
     bool has_offset;
     bool exact_bf16;  // all of q + offset are bf16
   };
-  void Load(size_t panel, size_t k_begin, std::span<MatmulBlock> blocks, Antiquant* to) const {
+  void Load(size_t panel, std::span<MatmulBlock> blocks, Antiquant* to) const {
     const MatmulArgs::Antiquant& q = g_.args.antiquant;
     to->has_offset = q.offset != nullptr, to->exact_bf16 = true;
     for (size_t i = 0; i < blocks.size(); ++i) {
-      const ptrdiff_t row = static_cast<ptrdiff_t>((k_begin + blocks[i].begin) / GroupSize()) * q.group_stride;
+      const ptrdiff_t row = static_cast<ptrdiff_t>((chunk_.begin + blocks[i].begin) / GroupSize()) * q.group_stride;
       PerColumn(q.scale, q.dtype, row, q.n_stride, panel, to->scale[i]);
       blocks[i].scale = to->scale[i];
       if (!to->has_offset) continue;
@@ -152,55 +186,52 @@ class Task {
     }
   }
 
-  void FloatPanel(size_t panel, RowRange k, std::span<MatmulBlock> blocks) const {
-    size_t origin;
-    PanelFacts facts;
-    const uint32_t* words = Words(panel, k, &origin, &facts);
+  void FloatPanel(size_t panel, std::span<MatmulBlock> blocks) const {
     const DType dtype = g_.args.x2.dtype;
-    if (dtype == DType::kI8) return QuantisedPanel(panel, k, blocks, words, origin);
-    if (plan_.form == MatmulForm::kBF16 && StaysNormal(x1_smallest_, static_cast<uint32_t>(facts.values[0])))
-      return RunPairs(panel, k, blocks, words);
-    if (dtype == DType::kF32) return RunFloats(panel, k, blocks, words);
-    plan_.kernels.widen(words, dtype, k.begin - origin, k.end - k.begin, nullptr, reinterpret_cast<float*>(b_));
-    RunFloats(panel, k, blocks, b_);
+    if (dtype == DType::kI8) return QuantisedPanel(panel, blocks);
+    if (plan_.form == MatmulForm::kBF16 && StaysNormal(x1_smallest_, static_cast<uint32_t>(Facts(panel).values[0])))
+      return RunPairs(panel, blocks, Words(panel));
+    if (dtype == DType::kF32) return RunFloats(panel, blocks, Words(panel));
+    plan_.kernels.widen(Words(panel), dtype, chunk_.begin - origin_, chunk_.end - chunk_.begin, nullptr, reinterpret_cast<float*>(b_));
+    RunFloats(panel, blocks, b_);
   }
-  void QuantisedPanel(size_t panel, RowRange k, std::span<MatmulBlock> blocks, const uint32_t* words, size_t origin) const {
+  void QuantisedPanel(size_t panel, std::span<MatmulBlock> blocks) const {
     Antiquant q;
-    Load(panel, k.begin, blocks, &q);
+    Load(panel, blocks, &q);
     constexpr uint32_t kOne = 0x3F80;  // q + offset is an integer
     const bool pairs = plan_.form == MatmulForm::kBF16 && q.exact_bf16 && StaysNormal(x1_smallest_, kOne);
     for (size_t i = 0; i < blocks.size(); ++i) {
       const MatmulBlock& block = blocks[i];
-      const size_t first = k.begin + block.begin - origin;
+      const size_t first = chunk_.begin + block.begin - origin_;
       const float* offset = q.has_offset ? q.offset[i] : nullptr;
       if (pairs) {
-        plan_.kernels.widen_bf16(words, first, block.size, offset, b_ + block.begin / 2 * cols_);
+        plan_.kernels.widen_bf16(Words(panel), first, block.size, offset, b_ + block.begin / 2 * cols_);
       } else {
-        plan_.kernels.widen(words, DType::kI8, first, block.size, offset, reinterpret_cast<float*>(b_) + block.begin * cols_);
+        plan_.kernels.widen(Words(panel), DType::kI8, first, block.size, offset, reinterpret_cast<float*>(b_) + block.begin * cols_);
       }
     }
-    pairs ? RunPairs(panel, k, blocks, b_) : RunFloats(panel, k, blocks, b_);
+    pairs ? RunPairs(panel, blocks, b_) : RunFloats(panel, blocks, b_);
   }
 
-  void RunPairs(size_t panel, RowRange k, std::span<const MatmulBlock> blocks, const uint32_t* b) const {
+  void RunPairs(size_t panel, std::span<const MatmulBlock> blocks, const uint32_t* b) const {
     MatmulBlock pairs[kMostBlocks];
     for (size_t i = 0; i < blocks.size(); ++i) pairs[i] = {blocks[i].begin / 2, (blocks[i].size + 1) / 2, blocks[i].scale};
-    RunTiles(plan_.dots.bf16, panel, k.begin / 2, b, {pairs, blocks.size()});
+    RunTiles(plan_.dots.bf16, panel, chunk_.begin / 2, b, {pairs, blocks.size()});
   }
-  void RunFloats(size_t panel, RowRange k, std::span<const MatmulBlock> blocks, const void* b) const {
-    if (plan_.form == MatmulForm::kFloat) return RunTiles(plan_.kernels.f32, panel, k.begin, b, blocks);
+  void RunFloats(size_t panel, std::span<const MatmulBlock> blocks, const void* b) const {
+    if (plan_.form == MatmulForm::kFloat) return RunTiles(plan_.kernels.f32, panel, chunk_.begin, b, blocks);
     // x1 lies in pairs of bf16, and cannot be used so.
     alignas(64) uint32_t wide[256 * kMostRows];
     for (size_t tile = first_tile_; tile < last_tile_; ++tile) {
       const size_t first = g_.tiles.Begin(tile), height = g_.tiles.Rows(tile);
-      const uint32_t* pairs = g_.x1 + first * plan_.x1_words + k.begin / 2 * height;
-      for (size_t i = 0; i < k.end - k.begin; ++i) {
+      const uint32_t* pairs = g_.x1 + first * plan_.x1_words + chunk_.begin / 2 * height;
+      for (size_t i = 0; i < chunk_.end - chunk_.begin; ++i) {
         for (size_t r = 0; r < height; ++r) {
           const uint32_t pair = pairs[i / 2 * height + r];
           wide[i * height + r] = i % 2 == 0 ? pair << 16 : pair & 0xFFFF0000u;
         }
       }
-      plan_.kernels.f32(height, {wide, b, SumsOf(panel) + (first - first_row_) * cols_, blocks});
+      plan_.kernels.f32(height, {wide, b, SumsOf(panel) + (first - first_row_) * cols_, blocks, reinterpret_cast<uintptr_t>(wide), 0});
     }
   }
 
@@ -220,9 +251,9 @@ class Task {
     MatmulFinish f = FinishOf(panel);
     alignas(64) int32_t shift[kMostPanelCols] = {};
     alignas(64) double wide_bias[kMostPanelCols] = {}, wide_scale[kMostPanelCols] = {};
-    if (plan_.form == MatmulForm::kInt8 && g_.packed != nullptr) {
-      std::memcpy(shift, g_.packed + panel * plan_.panel_words, cols_ * 4);
-      for (int32_t& s : shift) s = static_cast<int32_t>(static_cast<uint32_t>(s) * 128u);
+    if (plan_.form == MatmulForm::kInt8) {  // x1 was 128 too much
+      const uint32_t* sums = g_.packed != nullptr ? g_.packed + panel * plan_.panel_words : ColumnSums(panel);
+      for (size_t j = 0; j < cols_; ++j) shift[j] = static_cast<int32_t>(sums[j] * 128u);
     }
     for (size_t j = 0; j < f.cols; ++j) {
       const size_t column = panel * cols_ + j;
@@ -244,8 +275,10 @@ class Task {
   const MatmulPlan& plan_;
   const size_t cols_;
   size_t first_panel_, last_panel_, first_tile_, last_tile_, first_row_, rows_;
+  RowRange chunk_;            // of k
+  size_t origin_ = 0;         // chunk_.begin, or the k before it that a word begins with
   uint32_t x1_smallest_ = 0;  // 0: no pairs
-  uint32_t *sums_, *words_, *b_;
+  uint32_t *sums_, *words_, *b_, *column_sums_;
   int64_t* wide_;
 };
 

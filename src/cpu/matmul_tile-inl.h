@@ -97,6 +97,11 @@ HWY_INLINE void AddToRunning(const Sums<kRows, int32_t>& sums, const float*, int
 template <size_t kRows, class Step>
 HWY_NOINLINE void TileOf(const MatmulTile& tile) {
   using T = typename Step::Type;
+  uintptr_t next = tile.next;
+  const auto fetch = [&next, &tile] {
+    __builtin_prefetch(reinterpret_cast<const void*>(next), 0, 2);
+    next += static_cast<uintptr_t>(tile.next_step);
+  };
   for (const MatmulBlock& block : tile.blocks) {
     const T* HWY_RESTRICT a = static_cast<const T*>(tile.a) + block.begin * kRows;
     const T* HWY_RESTRICT b = static_cast<const T*>(tile.b) + block.begin * kPanel;
@@ -104,7 +109,9 @@ HWY_NOINLINE void TileOf(const MatmulTile& tile) {
 #pragma GCC unroll 16
     for (size_t r = 0; r < kRows; ++r) sums.v[r][0] = sums.v[r][1] = hn::Zero(Tag<T>());
     for (size_t pairs = block.size / 2; pairs != 0; --pairs, a += 2 * kRows, b += 2 * kPanel) {
+      fetch();
       AddStep<kRows, Step>(a + kRows, b + kPanel, sums);  // the odd one first: see MatmulKernels::f32
+      fetch();
       AddStep<kRows, Step>(a, b, sums);
     }
     if (block.size % 2 != 0) AddStep<kRows, Step>(a, b, sums);
