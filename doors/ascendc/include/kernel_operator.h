@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "addnorm/ascendc/data_copy.h"
+#include "addnorm/ascendc/environment.h"
 #include "addnorm/ascendc/normalization.h"
 #include "addnorm/ascendc/pipe.h"
 #include "addnorm/ascendc/print.h"

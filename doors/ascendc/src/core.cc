@@ -46,15 +46,21 @@ void LocalMemory::Expose(const uint8_t* data, uint32_t element_bytes) {
   }
 }
 
-bool LocalMemory::IsWritten(const uint8_t* data) const {
-  const auto offset = static_cast<uint64_t>(data - base);
-  const uint8_t shadow = written[offset];
-  if (shadow <= 1) return shadow != 0;
-  const uint64_t element = offset - offset % shadow;
-  for (uint64_t i = element; i < element + shadow; ++i) {
-    if (base[i] != Untouched(i)) return true;
+size_t LocalMemory::WrittenBytes(const uint8_t* data, size_t size) const {
+  const auto start = static_cast<uint64_t>(data - base);
+  const auto changed = [this](uint64_t offset, uint8_t element_bytes) {
+    const uint64_t element = offset - offset % element_bytes;
+    for (uint64_t i = element; i < element + element_bytes; ++i) {
+      if (base[i] != Untouched(i)) return true;
+    }
+    return false;
+  };
+  for (uint64_t offset = start; offset < start + size; ++offset) {
+    const uint8_t shadow = written[offset];
+    if (shadow == 1 || (shadow != 0 && changed(offset, shadow))) continue;
+    return offset - start;
   }
-  return false;
+  return size;
 }
 
 // Usable bytes: where the vendor keeps the top 8 KiB for itself (256 KiB parts), they are not counted.

@@ -30,7 +30,8 @@ struct LocalMemory {
   /// The shadow of `data`, which Contains.
   uint8_t* Shadow(const uint8_t* data) { return written.data() + (data - base); }
   Engine* Pending(const uint8_t* data) { return pending.data() + (data - base); }
-  bool IsWritten(const uint8_t* data) const;
+  /// How many of the first `size` bytes are written, up to the first that is not.
+  size_t WrittenBytes(const uint8_t* data, size_t size) const;
   /// Marks an element whose writes will not be seen.
   void Expose(const uint8_t* data, uint32_t element_bytes);
   /// Fills with NaNs, forgets that it was written and who worked on it.

@@ -42,22 +42,14 @@ void Core::CheckOperand(const LocalView& view, uint64_t bytes, Access access, co
   }
 }
 
-bool Core::IsWritten(const uint8_t* data, size_t bytes) {
-  const LocalMemory& memory = MemoryOf(data);
-  for (size_t i = 0; i < bytes; ++i) {
-    if (!memory.IsWritten(data + i)) return false;
-  }
-  return true;
-}
+bool Core::IsWritten(const uint8_t* data, size_t bytes) { return MemoryOf(data).WrittenBytes(data, bytes) == bytes; }
 
 void Core::SetWritten(const uint8_t* data, size_t bytes, bool written) { std::memset(MemoryOf(data).Shadow(data), written ? 1 : 0, bytes); }
 
 void Core::RequireWritten(const LocalView& view, uint64_t offset, size_t bytes, const Use& use) {
-  const LocalMemory& memory = MemoryOf(view.data);
-  uint64_t hole = offset;
-  while (hole < offset + bytes && memory.IsWritten(view.data + hole)) ++hole;
-  if (hole == offset + bytes) return;
-  const unsigned long long byte = hole;
+  const size_t written = MemoryOf(view.data).WrittenBytes(view.data + offset, bytes);
+  if (written == bytes) return;
+  const unsigned long long byte = offset + written;
   Fail(Rule::kUninitialised, use.here, "%s: argument '%s' byte %llu was never written or is undefined by now, expected a value", use.api,
        use.name, byte);
 }

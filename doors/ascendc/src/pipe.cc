@@ -142,9 +142,9 @@ void ClosePipe(const void* pipe) {
   core.ResetRegisters();
   const std::optional<Violation> unfreed = std::exchange(core.unfreed, std::nullopt);
   if (!unfreed) return;
-  if (core.on_violation == OnViolation::kReport) throw *unfreed;
+  if (core.on_violation == OnViolation::kReport && std::uncaught_exceptions() == 0) throw *unfreed;
   Print(*unfreed);
-  std::abort();
+  if (core.on_violation == OnViolation::kAbort) std::abort();
 }
 
 void ResetPipe(Here here) {

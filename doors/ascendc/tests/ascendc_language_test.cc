@@ -78,6 +78,49 @@ TEST(Language, Prints) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "1 2 three\n");
 }
 
+TEST(Language, Dumps) {
+  float data[3] = {1, -2.5f, 3};
+  GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(data, 3);
+  testing::internal::CaptureStdout();
+  DumpTensor(gm, 7, 2);
+  std::fflush(stdout);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "DumpTensor: desc=7, core=0, count=2\n[1, -2.5]\n");
+}
+
+// In the words of operator libraries: the kind of core, hints, sizes, conversions.
+TEST(Language, Environment) {
+  EXPECT_TRUE(g_coreType == AIV && ASCEND_IS_AIV && ASCEND_IS_NOT_AIC);
+  EXPECT_FALSE(g_coreType == AscendC::AIC);
+  uint8_t workspace = 0;
+  EXPECT_EQ(GetUserWorkspace(&workspace), &workspace);
+  EXPECT_EQ(ONE_REPEAT_BYTE_SIZE / ONE_BLK_SIZE, DEFAULT_REPEAT_STRIDE);
+  if (unlikely(workspace != 0)) FAIL();
+  EXPECT_EQ(ToFloat(ToBfloat16(1.00390625f)), 1.0f);  // a tie, to even
+  static_assert(IsSameType<half, half>::value && !IsSameType<half, float>::value, "a trait");
+  GlobalTensor<uint8_t> gm;
+  gm.SetL2CacheHint(CacheMode::CACHE_MODE_DISABLE);
+  DataCacheCleanAndInvalid<uint8_t, CacheLine::SINGLE_CACHE_LINE, DcciDst::CACHELINE_OUT>(gm);
+}
+// The spelling of flags and barriers in older kernels hands over as the new one does.
+TEST(Language, OlderFlags) {
+  float data[8] = {1};
+  TPipe pipe;
+  TQue<QuePosition::VECIN, 1> queue;
+  pipe.InitBuffer(queue, 1, sizeof(data));
+  GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(data, 8);
+  LocalTensor<float> local = queue.AllocTensor<float>();
+  DataCopy(local, gm, 8);
+  set_flag(PIPE_MTE2, PIPE_V, EVENT_ID0);
+  wait_flag(PIPE_MTE2, PIPE_V, EVENT_ID0);
+  Adds(local, local, 1.0f, 8);
+  pipe_barrier(PIPE_ALL);
+  DataCopy(gm, local, 8);
+  EXPECT_EQ(data[0], 2.0f);
+  queue.FreeTensor(local);
+}
+
 TEST(LanguageDeathTest, Asserts) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   const int rows = 1;

@@ -67,6 +67,7 @@ def test_other_kernel_on_eight_blocks_and_threads(ascendc, tmp_path, capfd):
     assert "worst error 0.000" in capfd.readouterr().out
     np.save(tmp_path / "expected.npy", x)
     assert ascendc.main(arguments) == ascendc.WRONG
+    assert ascendc.main([*arguments, "--absolute", "10"]) == ascendc.RIGHT
 
 
 RMS_NORM = ADD_CUSTOM.with_name("rms_norm_custom.cpp")
@@ -89,6 +90,20 @@ def rms_norm_arguments(folder: Path, rows: int, cols: int) -> list[str]:
 @pytest.mark.parametrize(("rows", "cols", "blocks"), [(7, 100, 3), (5, 1, 8), (16, 4096, 4)])
 def test_a_norm_of_basic_operations(ascendc, tmp_path, rows, cols, blocks):
     assert ascendc.main([str(RMS_NORM), "--blocks", str(blocks), *rms_norm_arguments(tmp_path, rows, cols)]) == ascendc.RIGHT
+
+
+@pytest.mark.parametrize(("rows", "cols", "blocks"), [(5, 13, 2), (9, 256, 4)])
+def test_a_softmax_with_reductions_and_padded_rows(ascendc, tmp_path, rows, cols, blocks):
+    x = np.random.default_rng(cols).standard_normal((rows, cols)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    terms = np.exp(x.astype(np.float64) - x.max(-1, keepdims=True))
+    np.save(tmp_path / "y.npy", terms / terms.sum(-1, keepdims=True))
+    (tmp_path / "tiling.bin").write_bytes(struct.pack("<II", rows, cols))
+    out = f"out:float32:{rows},{cols}:{tmp_path}/got.npy:{tmp_path}/y.npy"
+    arguments = [str(ADD_CUSTOM.with_name("softmax_custom.cpp")), "--blocks", str(blocks), "--tolerance", "1e-6"]
+    for spec in [f"in:{tmp_path}/x.npy", out, "null", f"in:{tmp_path}/tiling.bin"]:
+        arguments += ["--arg", spec]
+    assert ascendc.main(arguments) == ascendc.RIGHT
 
 
 def test_a_norm_that_forgets_its_block_index(ascendc, tmp_path, capfd):

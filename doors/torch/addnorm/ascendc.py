@@ -311,7 +311,7 @@ def _check_arguments(given: argparse.Namespace, program: Path, folder: Path, opt
         exact = _load(output.expected, output.dtype).reshape(output.shape)
         if output.dtype.kind == "f":
             exact = exact.astype(np.float64)
-            worst = worst_error(got, exact, given.tolerance * np.abs(exact))
+            worst = worst_error(got, exact, given.tolerance * np.abs(exact) + given.absolute)
         else:
             worst = np.inf if np.any(got != exact) else 0.0
         print(
@@ -366,6 +366,7 @@ def _parser() -> argparse.ArgumentParser:
     other = parser.add_argument_group("other kernels")
     other.add_argument("--arg", action="append", metavar="SPEC", help=_ARGUMENTS)
     other.add_argument("--tolerance", type=float, default=0.0, help="relative, added to half an ulp")
+    other.add_argument("--absolute", type=float, default=0.0, help="the same for any value, for sums that may cancel")
     return parser
 
 

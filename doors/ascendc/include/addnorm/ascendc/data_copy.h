@@ -80,7 +80,7 @@ inline DataCopyExtParams Widen(const DataCopyParams& p) { return {p.blockCount, 
 template <typename T>
 DataCopyPadExtParams<T> Widen(const DataCopyPadParams& p) {
   DataCopyPadExtParams<T> wide(p.isPad, p.leftPadding, p.rightPadding, T(0));
-  __builtin_memcpy(&wide.paddingValue, &p.paddingValue, sizeof(T));
+  __builtin_memcpy(static_cast<void*>(&wide.paddingValue), &p.paddingValue, sizeof(T));
   return wide;
 }
 }  // namespace addnorm::ascendc::internal

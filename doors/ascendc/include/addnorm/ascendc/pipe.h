@@ -154,18 +154,17 @@ void WaitFlag(int32_t) {
   if (!kAmongVector) addnorm::ascendc::HandOver(kFromGm ? Engine::kCopyIn : kToGm ? Engine::kCopyOut : Engine::kVector);
 }
 
-inline int64_t GetBlockIdx() { return addnorm::ascendc::CurrentCore().block_index; }
-inline int64_t GetBlockNum() { return addnorm::ascendc::CurrentCore().block_count; }
-inline int64_t GetSubBlockIdx() { return addnorm::ascendc::CurrentCore().sub_block; }
-inline int64_t GetSubBlockNum() { return addnorm::ascendc::CurrentCore().sub_blocks; }
-inline int64_t GetTaskRation() { return addnorm::ascendc::CurrentCore().sub_blocks; }
-
 }  // namespace AscendC
 
-// Kernels write `if ASCEND_IS_AIC {`: the parentheses are part of the macro.
-#define ASCEND_IS_AIC (::addnorm::ascendc::CurrentCore().type == ::addnorm::ascendc::CoreType::kAic)
-#define ASCEND_IS_AIV (::addnorm::ascendc::CurrentCore().type == ::addnorm::ascendc::CoreType::kAiv)
-#define ASCEND_IS_NOT_AIC (!ASCEND_IS_AIC)
-#define ASCEND_IS_NOT_AIV (!ASCEND_IS_AIV)
+// The spelling of older kernels.
+inline void pipe_barrier(pipe_t pipe) {
+  if (pipe == PIPE_ALL) addnorm::ascendc::HandOver(addnorm::ascendc::Engine::kNone);
+}
+inline void set_flag(pipe_t, pipe_t, event_t) {}
+inline void wait_flag(pipe_t from, pipe_t to, event_t) {
+  using addnorm::ascendc::Engine;
+  const bool copies = from == PIPE_MTE2 || from == PIPE_MTE3 || to == PIPE_MTE2 || to == PIPE_MTE3;
+  if (copies) addnorm::ascendc::HandOver(from == PIPE_MTE2 ? Engine::kCopyIn : from == PIPE_MTE3 ? Engine::kCopyOut : Engine::kVector);
+}
 
 #endif  // ADDNORM_ASCENDC_PIPE_H_

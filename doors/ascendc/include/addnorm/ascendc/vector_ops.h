@@ -129,6 +129,17 @@ void SetVectorMask(int32_t len) {
   addnorm::ascendc::SetMaskRegister(bits ? lanes.mask[1] : 0, bits ? lanes.mask[0] : addnorm::ascendc::internal::Unsigned(len));
 }
 inline void ResetMask() { addnorm::ascendc::SetMaskRegister(UINT64_MAX, UINT64_MAX); }
+/// The same under the name that operator libraries use.
+struct AscendCUtils {
+  template <typename T>
+  static void SetMask(const uint64_t& maskHigh, const uint64_t& maskLow) {
+    SetVectorMask<T>(maskHigh, maskLow);
+  }
+  template <typename T>
+  static void SetMask(int32_t len) {
+    SetVectorMask<T>(len);
+  }
+};
 /// The factor of a Cast from int32_t to half; initially 1.
 inline void SetDeqScale(half scale) { addnorm::ascendc::SetCastScale(static_cast<float>(scale)); }
 
