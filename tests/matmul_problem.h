@@ -14,7 +14,9 @@
 
 namespace addnorm::test {
 
-enum class Values : uint8_t { kNormal, kWide, kTiny, kExtreme, kSpecial, kCount };
+// kWide: terms that cancel. kTiny: down to subnormal operands and sums. kBoundary: exponents around those whose products become
+// subnormal. kExtreme: int8 -128 and 127. kLowest: int8 -128 throughout. kSpecial: some Inf, NaN, -0.
+enum class Values : uint8_t { kNormal, kWide, kTiny, kBoundary, kExtreme, kSpecial, kLowest, kCount };
 
 struct MatmulOptions {
   uint64_t seed = 1;
@@ -27,6 +29,7 @@ struct MatmulOptions {
   bool has_offset = true;  // int8 weights
   bool integral_offset = false;
   size_t group = 0;           // int8 weights; 0 = one group
+  size_t scale_step = 1;      // from column to column
   DType scale = DType::kF32;  // of scale and offset of int8 weights
   Values values = Values::kNormal;
   Placement placement = Placement::kHeap;
@@ -52,9 +55,13 @@ class MatmulProblem {
   std::string Check(const std::vector<float>& result) const;
 
  private:
-  void Fill(const Operand& operand, Random* random, bool small) const;
+  void Fill(const Operand& operand, Random* random) const;
+  void MakeScales(Random* random);
   long double Weight(size_t k, size_t j) const;  // int8: (q + offset), not scaled
-  long double Scale(size_t k, size_t j) const;
+  long double Antiquant(const void* data, size_t k, size_t j, long double absent) const;
+  /// One element; "" if it is right.
+  std::string CheckInt(size_t r, size_t j, float got) const;
+  std::string CheckFloat(size_t r, size_t j, float got) const;
 
   MatmulOptions options_;
   Operand x1_, x2_, bias_, dequant_, scale_, offset_;

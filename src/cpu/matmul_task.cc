@@ -142,13 +142,19 @@ class Task {
     const size_t group = g_.args.antiquant.group;
     return g_.args.x2.dtype != DType::kI8 || group == 0 ? g_.args.k : group;
   }
-  // One value per column of a panel; zero beyond the last one.
+  // One value per column of a panel; zero beyond the last one. offset, n_stride: in elements.
   void PerColumn(const void* data, DType dtype, ptrdiff_t offset, ptrdiff_t n_stride, size_t panel, float* to) const {
     const size_t cols = ColsOf(panel);
-    for (size_t j = 0; j < cols_; ++j) {
-      const ptrdiff_t at = offset + static_cast<ptrdiff_t>(panel * cols_ + j) * n_stride;
-      to[j] = j < cols ? static_cast<float>(LoadElement(data, dtype, static_cast<size_t>(at))) : 0.0f;
+    const ptrdiff_t first = offset + static_cast<ptrdiff_t>(panel * cols_) * n_stride;
+    if (n_stride == 0) {
+      std::fill_n(to, cols, static_cast<float>(LoadElement(data, dtype, static_cast<size_t>(first))));
+    } else if (n_stride == 1) {
+      plan_.kernels.widen_row(static_cast<const std::byte*>(data) + first * static_cast<ptrdiff_t>(SizeOf(dtype)), dtype, cols, to);
+    } else {
+      for (size_t j = 0; j < cols; ++j)
+        to[j] = static_cast<float>(LoadElement(data, dtype, static_cast<size_t>(first + static_cast<ptrdiff_t>(j) * n_stride)));
     }
+    std::fill(to + cols, to + cols_, 0.0f);
   }
 
   size_t FloatChunk(size_t k_begin) {
