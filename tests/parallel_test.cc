@@ -233,6 +233,53 @@ TEST(Parallel, YMayBeTheResidual) {
   for (int q = 0; q < 2; ++q) EXPECT_EQ(problem.Compare(expected, q), "");
 }
 
+// Ranks that add residuals of their own, in place too; where they are alike, the bits are those of the shared result.
+TEST(Parallel, ResidualsOfTheirOwn) {
+  for (const int ranks : kRanks) {
+    ParallelProblem problem({.kind = Kind::kInt8,
+                             .seed = 53 + static_cast<uint64_t>(ranks),
+                             .ranks = ranks,
+                             .m = 21,
+                             .x1 = kI8,
+                             .x2 = kI8,
+                             .residual = kF16,
+                             .padded = ranks == 2});
+    RunOn(problem);
+    if (HasFatalFailure()) return;
+    const std::vector<std::byte> shared = problem.Outputs(0);
+    const auto run = [&](int64_t comm_turn) {
+      for (const Status& status : OnRanks(ranks, [&](int q, Communicator&communicator) {
+             MatmulAllReduceAddRmsNormProblem p = problem.problem(q);
+             p.per_rank_residual = true;
+             p.comm_turn = comm_turn;
+             return MatmulAllReduceAddRmsNorm(p, communicator);
+           }))
+        ASSERT_TRUE(status.ok()) << status.message();
+    };
+    problem.FillOutputs(0xC3);
+    run(0);
+    for (int q = 0; q < ranks; ++q) ASSERT_EQ(problem.Outputs(q), shared);
+    for (int q = 0; q < ranks; ++q) {
+      RankOperands& r = problem.of(q);
+      r.gamma = Operand(kF32, {33}, {}, false, Placement::kHeap);
+      for (int64_t j = 0; j < 33; ++j) Put(r.gamma.view(), 0, j, q + j);
+      for (int64_t i = 0; i < 21; ++i) {
+        for (int64_t j = 0; j < 33; ++j) Put(r.y.view(), i, j, q * 33 + i - j);
+      }
+      r.residual = r.y;
+    }
+    std::vector<ParallelExpected> expected;
+    for (int q = 0; q < ranks; ++q) {
+      ParallelProblem as_rank_0 = problem;
+      as_rank_0.of(0).residual = problem.of(q).residual;
+      as_rank_0.of(0).gamma = problem.of(q).gamma;
+      expected.push_back(as_rank_0.Expect());
+    }
+    run(3);
+    for (int q = 0; q < ranks; ++q) ASSERT_EQ(problem.Compare(expected[static_cast<size_t>(q)], q), "");
+  }
+}
+
 // Leading dimensions, one row, and x1 and the residual with other ones.
 TEST(Parallel, AnyLeadingDimensions) {
   ParallelProblem problem({.kind = Kind::kInt8, .seed = 52, .ranks = 2, .m = 12, .x1 = kI8, .x2 = kI8});

@@ -21,6 +21,9 @@ struct TypeNumbers {
   int32_t f64 = aoti_torch_dtype_float64();
   int32_t boolean = aoti_torch_dtype_bool();
   int32_t int64 = aoti_torch_dtype_int64();
+  int32_t int8 = aoti_torch_dtype_int8();
+  int32_t int32 = aoti_torch_dtype_int32();
+  int32_t uint64 = aoti_torch_dtype_uint64();
   int32_t cpu = aoti_torch_device_type_cpu();
 };
 
@@ -69,6 +72,7 @@ std::string NameOfNumber(int32_t number) {
       {aoti_torch_dtype_int16, "int16"},
       {aoti_torch_dtype_int32, "int32"},
       {aoti_torch_dtype_int64, "int64"},
+      {aoti_torch_dtype_uint64, "uint64"},
       {aoti_torch_dtype_complex64, "complex64"},
       {aoti_torch_dtype_complex128, "complex128"},
       {aoti_torch_dtype_float8_e5m2, "float8_e5m2"},
@@ -78,36 +82,6 @@ std::string NameOfNumber(int32_t number) {
     if (entry.number() == number) return entry.name;
   }
   return "dtype number " + std::to_string(number);
-}
-
-// True if the core can read or write this layout as it is.
-bool IsRowStrided(std::span<const int64_t> shape, std::span<const int64_t> strides, size_t inner_rank) {
-  int64_t expected = 1;
-  size_t dim = shape.size();
-  const size_t outer = shape.size() > inner_rank ? shape.size() - inner_rank : 0;
-  for (; dim-- > outer;) {
-    if (shape[dim] == 0) return true;
-    if (shape[dim] != 1 && strides[dim] != expected) return false;
-    expected *= shape[dim];
-  }
-  bool first = true;
-  for (dim = outer; dim-- > 0;) {
-    if (shape[dim] == 0) return true;
-    if (shape[dim] == 1) continue;
-    if (!first && strides[dim] != expected) return false;
-    expected = strides[dim] * shape[dim];
-    first = false;
-  }
-  return true;
-}
-
-Tensor Contiguous(const Tensor& tensor) {
-  AtenTensorHandle again = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(tensor.get(), &again));
-  const torch::stable::Tensor copy = torch::stable::contiguous(torch::stable::Tensor(again));
-  AtenTensorHandle owned = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &owned));
-  return Tensor(owned);
 }
 
 }  // namespace
@@ -182,10 +156,53 @@ DType FloatType(const char* api, const char* name, const Tensor& tensor) {
   ThrowTypeError(api, name, number, "float32, float16, bfloat16 or float64");
 }
 
+DType AnyType(const char* api, const char* name, const Tensor& tensor, const char* expected) {
+  const int32_t number = TypeNumber(tensor);
+  const TypeNumbers& numbers = Numbers();
+  if (number == numbers.f32) return DType::kF32;
+  if (number == numbers.bf16) return DType::kBF16;
+  if (number == numbers.f16) return DType::kF16;
+  if (number == numbers.f64) return DType::kF64;
+  if (number == numbers.int8) return DType::kI8;
+  if (number == numbers.int32) return DType::kI32;
+  if (number == numbers.int64) return DType::kI64;
+  if (number == numbers.uint64) return DType::kU64;
+  ThrowTypeError(api, name, number, expected);
+}
+
+void MakeContiguous(Tensor& tensor) {
+  AtenTensorHandle again = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(tensor.get(), &again));
+  const torch::stable::Tensor copy = torch::stable::contiguous(torch::stable::Tensor(again));
+  AtenTensorHandle owned = nullptr;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &owned));
+  tensor = Tensor(owned);
+}
+
+bool IsRowStrided(std::span<const int64_t> shape, std::span<const int64_t> strides, size_t inner_rank) {
+  int64_t expected = 1;
+  size_t dim = shape.size();
+  const size_t outer = shape.size() > inner_rank ? shape.size() - inner_rank : 0;
+  for (; dim-- > outer;) {
+    if (shape[dim] == 0) return true;
+    if (shape[dim] != 1 && strides[dim] != expected) return false;
+    expected *= shape[dim];
+  }
+  bool first = true;
+  for (dim = outer; dim-- > 0;) {
+    if (shape[dim] == 0) return true;
+    if (shape[dim] == 1) continue;
+    if (!first && strides[dim] != expected) return false;
+    expected = strides[dim] * shape[dim];
+    first = false;
+  }
+  return true;
+}
+
 TensorView View(const char* api, const char* name, Tensor& tensor, size_t inner_rank) {
   if (!tensor) return {};
   const DType dtype = FloatType(api, name, tensor);
-  if (!IsRowStrided(tensor.shape(), tensor.strides(), inner_rank)) tensor = Contiguous(tensor);
+  if (!IsRowStrided(tensor.shape(), tensor.strides(), inner_rank)) MakeContiguous(tensor);
   return {tensor.data(), dtype, tensor.shape(), tensor.strides()};
 }
 
@@ -242,6 +259,10 @@ void Check(const Status& status) {
       throw std::runtime_error("NotImplementedError: " + message);
     case Code::kInternal:
       throw std::runtime_error(message);
+    case Code::kTimeout:
+      throw std::runtime_error("PeerTimeoutError: " + message);
+    case Code::kPeer:
+      throw std::runtime_error("PeerError: " + message);
     default:
       throw std::invalid_argument(message);
   }

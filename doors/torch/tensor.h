@@ -63,6 +63,13 @@ void Return(std::span<Tensor> results, StableIValue* stack);
 // The element type of a tensor that must be floating point. `api` and `name` are for the message.
 DType FloatType(const char* api, const char* name, const Tensor& tensor);
 
+// The element type of a tensor, any that the core knows. `expected` is for the message.
+DType AnyType(const char* api, const char* name, const Tensor& tensor, const char* expected);
+// `tensor` becomes a contiguous copy of itself.
+void MakeContiguous(Tensor& tensor);
+// True if the last `inner_rank` dimensions are contiguous and the others have one stride.
+bool IsRowStrided(std::span<const int64_t> shape, std::span<const int64_t> strides, size_t inner_rank);
+
 // A view of `tensor` as the core takes it: the last `inner_rank` dimensions contiguous, the others with one stride. Any other layout is
 // first replaced by a contiguous copy, which `tensor` then owns. A null tensor gives an absent operand.
 TensorView View(const char* api, const char* name, Tensor& tensor, size_t inner_rank);

@@ -7,8 +7,8 @@
 // then             y32 = (partial_0 + partial_1 + ...) + residual in fp32, in rank order; y = round(y32);
 //                  norm_out = round(y32 * rstd * gamma), rstd = (mean(y32^2) + epsilon)^-1/2 in fp64
 // The scenario follows from the types. Ranks may differ in k, x1, x2, bias and scales; bias is added by every rank that passes it, as
-// documented upstream. residual and gamma must be the same on all: a rank normalises its share of the rows with its own, and all take over
-// the result. A fingerprint of a sample of both is compared, so that different ones are an error, as a rule.
+// documented upstream. residual and gamma must be the same on all, unless per_rank_residual says otherwise: a rank normalises its share of
+// the rows with its own, and all take over the result. A fingerprint of a sample of both is compared, so that different ones are an error.
 // Results are the same bits on every rank, run, transport, SIMD target, thread count and comm_turn.
 #ifndef ADDNORM_PARALLEL_H_
 #define ADDNORM_PARALLEL_H_
@@ -46,7 +46,9 @@ struct MatmulAllReduceAddRmsNormProblem {
   double epsilon = 1e-6;             // finite, >= 0
   int64_t comm_turn = 0;             // row blocks that overlap, 0 = automatic; no influence on bits
   DType comm_dtype = DType::kF32;    // the type in which partial sums cross ranks; narrower = less traffic, one more rounding per rank
-  /// The Ascend names' semantics: packed scales lose their 13 low bits, float16 results saturate (ascend.md's rules; docs/parallel.md).
+  /// Every rank adds its own residual and normalises all rows with its own gamma: y and norm_out are its own, too. Slower.
+  bool per_rank_residual = false;
+  /// The Ascend names' semantics: packed scales lose their 13 low bits, float16 results saturate (docs/parallel.md).
   bool ascend = false;
   TensorView y = {}, norm_out = {};  // residual's shape and type; y may be exactly residual
 };
@@ -75,6 +77,7 @@ struct AllReduceAddRmsNormProblem {
   TensorView gamma = {};     // [n]; the same on all ranks
   double epsilon = 1e-6;
   int64_t comm_turn = 0;
+  bool per_rank_residual = false;
   TensorView y = {}, norm_out = {};  // residual's shape and type; y may be exactly residual
 };
 ADDNORM_API Status AllReduceAddRmsNorm(const AllReduceAddRmsNormProblem& problem, Communicator& communicator,

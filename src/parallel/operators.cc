@@ -36,8 +36,8 @@ Status CheckCall(const char* api, std::chrono::nanoseconds timeout, const Execut
 }
 
 // Numbers the scenario and the types that all ranks must have alike; those of x2 and bias only follow.
-uint32_t ScenarioNumber(uint32_t kind, DType x1, DType residual) {
-  return kind << 16 | static_cast<uint32_t>(x1) << 8 | static_cast<uint32_t>(residual);
+uint32_t ScenarioNumber(uint32_t kind, DType x1, DType residual, bool per_rank_residual) {
+  return uint32_t{per_rank_residual} << 24 | kind << 16 | static_cast<uint32_t>(x1) << 8 | static_cast<uint32_t>(residual);
 }
 
 // x1 @ x2 + bias of this rank.
@@ -122,9 +122,10 @@ Status MatmulAllReduceAddRmsNorm(const MatmulAllReduceAddRmsNormProblem& p, Comm
   PipelineArgs pipeline;
   pipeline.api = p.api;
   pipeline.operation = kMatmulOperation;
-  pipeline.scenario = ScenarioNumber(1 + static_cast<uint32_t>(args.weights.scenario), p.x1.dtype, p.residual.dtype);
+  pipeline.scenario = ScenarioNumber(1 + static_cast<uint32_t>(args.weights.scenario), p.x1.dtype, p.residual.dtype, p.per_rank_residual);
   pipeline.norm = args.norm;
   pipeline.comm_turn = p.comm_turn;
+  pipeline.per_rank_residual = p.per_rank_residual;
   pipeline.saturate = p.ascend;
   pipeline.source = matmul.source();
   return RunPipeline(pipeline, communicator, deadline, executor);
@@ -140,9 +141,10 @@ Status AllReduceAddRmsNorm(const AllReduceAddRmsNormProblem& p, Communicator& co
   PipelineArgs pipeline;
   pipeline.api = p.api;
   pipeline.operation = kReduceOperation;
-  pipeline.scenario = ScenarioNumber(0, p.partial.dtype, p.residual.dtype);
+  pipeline.scenario = ScenarioNumber(0, p.partial.dtype, p.residual.dtype, p.per_rank_residual);
   pipeline.norm = args.norm;
   pipeline.comm_turn = p.comm_turn;
+  pipeline.per_rank_residual = p.per_rank_residual;
   pipeline.source = {p.partial.dtype, &WriteExisting, &args, args.partial};
   return RunPipeline(pipeline, communicator, deadline, executor);
 }

@@ -30,7 +30,7 @@ class Run {
                norm.cols,
                CountBlocks(norm.rows, partial_row, communicator.size(), args.comm_turn),
                partial_row,
-               2 * norm.cols * SizeOf(norm.y.dtype),
+               2 * norm.cols * SizeOf(norm.y.dtype),  // y and norm_out: never less than a sum in fp32
                communicator.size()};
   }
 
@@ -38,7 +38,8 @@ class Run {
   Status Prepare() {
     parts_ = Parts(ranks_);
     if (!parts_) return Status::Error(Code::kInternal, "%s: no memory for %zu pointers", args_.api, ranks_);
-    return reducer_.Prepare(args_.api, args_.norm, ranks_, args_.source.dtype, MaxShare(), executor_);
+    const Reduction reduction = {args_.api, args_.norm, ranks_, args_.source.dtype, args_.per_rank_residual, args_.saturate};
+    return reducer_.Prepare(reduction, MaxShare(), executor_);
   }
 
   Status Agree(Deadline deadline) {
@@ -51,7 +52,7 @@ class Run {
     header.epsilon_bits = std::bit_cast<uint64_t>(args_.norm.epsilon);
     header.partial_type = static_cast<uint32_t>(args_.source.dtype);
     header.result_type = static_cast<uint32_t>(args_.norm.y.dtype);
-    header.replicated = Fingerprint(args_.norm);
+    if (!args_.per_rank_residual) header.replicated = Fingerprint(args_.norm);
     return communicator_.Begin(header, layout_, deadline);
   }
 
@@ -68,8 +69,8 @@ class Run {
     return communicator_.Commit();
   }
 
-  // All ranks have committed: nothing can fail any more.
-  void CopyResults() {
+  // All ranks have committed: outputs may be written.
+  Status TakeResults() {
     const NormArgs& norm = args_.norm;
     const size_t row_bytes = layout_.result_row_bytes / 2;
     for (size_t b = 0; b < layout_.blocks; ++b) {
@@ -77,10 +78,15 @@ class Run {
         const CallLayout::Range share = layout_.Share(b, static_cast<int>(q));
         if (share.size() == 0 || row_bytes == 0) continue;
         const std::byte* from = communicator_.ResultOf(b, static_cast<int>(q));
+        if (args_.per_rank_residual) {
+          if (Status status = reducer_.Finish(share.begin, share.size(), from, executor_); !status.ok()) return status;
+          continue;
+        }
         CopyRows(from, norm.y, share, row_bytes);
         CopyRows(from + share.size() * row_bytes, norm.norm_out, share, row_bytes);
       }
     }
+    return Status();
   }
 
  private:
@@ -123,7 +129,7 @@ class Run {
         reducer_.SetPart(q, {parts_.data[q], static_cast<ptrdiff_t>(layout_.cols), args_.source.dtype});
       }
       if (args_.source.existing) reducer_.SetPart(static_cast<size_t>(communicator_.rank()), From(args_.source.existing, share.begin));
-      if (Status status = reducer_.Run(share.begin, share.size(), communicator_.Result(b), args_.saturate, executor_); !status.ok()) {
+      if (Status status = reducer_.Run(share.begin, share.size(), communicator_.Result(b), executor_); !status.ok()) {
         communicator_.Abort(status);
         return status;
       }
@@ -177,9 +183,9 @@ Status RunPipeline(const PipelineArgs& args, Communicator& communicator, Deadlin
   if (Status status = run.Prepare(); !status.ok()) return RefuseOnAllRanks(status, args.operation, communicator, deadline);
   if (Status status = run.Agree(deadline); !status.ok()) return status;
   if (Status status = run.Compute(); !status.ok()) return status;
-  run.CopyResults();
+  const Status status = run.TakeResults();
   communicator.End();
-  return Status();
+  return status;
 }
 
 Status RefuseOnAllRanks(const Status& why, uint32_t operation, Communicator& communicator, Deadline deadline) {

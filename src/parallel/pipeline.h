@@ -23,7 +23,8 @@ struct PipelineArgs {
   uint32_t operation = 0, scenario = 0;
   NormArgs norm;
   int64_t comm_turn = 0;
-  bool saturate = false;  // float16 results end at +-65504
+  bool saturate = false;           // float16 results end at +-65504
+  bool per_rank_residual = false;  // ranks share the sums, not what becomes of them
   PartialSource source;
 };
 

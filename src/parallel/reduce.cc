@@ -41,31 +41,30 @@ struct Reducer::Job {
   In residual;
   size_t rows;
   std::byte* result;
-  bool saturate;
   uint64_t fp_mode;
   std::mutex mutex;  // of `failure`
   Status failure;
 };
 
-Status Reducer::Prepare(const char* api, const NormArgs& norm, size_t ranks, DType partial, size_t rows, const Executor& executor) {
-  api_ = api;
-  norm_ = norm;
-  ranks_ = ranks;
-  addends_.reset(new (std::nothrow) In[ranks]);
-  if (!addends_) return Status::Error(Code::kInternal, "%s: no memory for the partial sums of %zu ranks", api, ranks);
+Status Reducer::Prepare(const Reduction& reduction, size_t rows, const Executor& executor) {
+  reduction_ = reduction;
+  const NormArgs& norm = reduction_.norm;
+  const size_t ranks = reduction_.ranks;
+  addends_.reset(new (std::nothrow) In[ranks + 1]);
+  if (!addends_) return Status::Error(Code::kInternal, "%s: no memory for the partial sums of %zu ranks", reduction_.api, ranks);
   const size_t row_bytes = norm.cols * SizeOf(DType::kF32);
   chunk_rows_ = std::max<size_t>(1, kChunkBytes / std::max<size_t>(1, row_bytes));
-  const size_t bytes = rows * norm.cols * (ranks * SizeOf(partial) + SizeOf(norm.residual.dtype) + 2 * SizeOf(norm.y.dtype));
+  const size_t bytes = rows * norm.cols * (ranks * SizeOf(reduction_.partial) + SizeOf(norm.residual.dtype) + 2 * SizeOf(norm.y.dtype));
   const size_t most = std::min(std::max<size_t>(1, rows), bytes / kSliceBytes);
   const size_t threads = most < 2 ? 1 : std::max<size_t>(1, executor.concurrency(executor.context));
   slices_ = threads == 1 ? 1 : std::min(most, 4 * threads);
   // Two partials and the residual are one sum of three: only more ranks need a place to add.
   scratch_floats_ = ranks < 3 ? 0 : std::min(chunk_rows_, std::max<size_t>(1, rows)) * norm.cols;
-  return scratch_.Allocate(api, "sums over ranks", slices_ * scratch_floats_ * sizeof(float));
+  return scratch_.Allocate(reduction_.api, "sums over ranks", slices_ * scratch_floats_ * sizeof(float));
 }
 
-Status Reducer::Run(size_t first_row, size_t rows, std::byte* result, bool saturate, const Executor& executor) {
-  Job job{this, From(norm_.residual, first_row), rows, result, saturate, FpMode(), {}, {}};
+Status Reducer::Run(size_t first_row, size_t rows, std::byte* result, const Executor& executor) {
+  Job job{this, From(reduction_.norm.residual, first_row), rows, result, FpMode(), {}, {}};
   const auto task = [](void* arg, size_t begin, size_t end) {
     Job& j = *static_cast<Job*>(arg);
     const Reducer& self = *j.reducer;
@@ -95,47 +94,90 @@ Status Reducer::RunRows(const Job& job, size_t begin, size_t end, float* scratch
   return Status();
 }
 
-// ((p_0 + p_1) + p_2) + ... + residual, three addends a time: the first two sums of a forward's h. The last one is normalised.
-Status Reducer::RunChunk(const Job& job, size_t begin, size_t end, float* scratch) const {
-  const int64_t shape[] = {static_cast<int64_t>(end - begin), static_cast<int64_t>(norm_.cols)}, column[] = {shape[1]};
-  int64_t strides[4][2];
-  size_t used = 0;
-  const auto view = [&](const In& in) {
-    strides[used][0] = in.row_stride;
-    strides[used][1] = 1;
-    return TensorView{const_cast<void*>(in.data), in.dtype, shape, strides[used++]};
-  };
-  const In residual = From(job.residual, begin);
-  const In sum{scratch, static_cast<ptrdiff_t>(norm_.cols), DType::kF32};
-  In first = From(addends_[0], begin);
-  size_t next = 1;  // of ranks_ + 1 addends, the residual being the last
-  for (; ranks_ + 1 - next > 2; next += 2) {
-    used = 0;
-    ForwardProblem add;
-    add.api = api_;
-    add.norm.kind = NormKind::kRms;
-    add.pre.x0 = view(first);
-    add.pre.residual = view(From(addends_[next], begin));
-    add.pre.prebias = view(From(addends_[next + 1], begin));
-    add.prenorm = view(sum);
-    if (Status status = Forward(add, SerialExecutor()); !status.ok()) return status;
-    first = sum;
+// Rows of a [rows, cols] problem as the forward takes them, with the arrays that its views refer to.
+class Reducer::Rows {
+ public:
+  Rows(const Reduction& reduction, size_t rows)
+      : shape_{static_cast<int64_t>(rows), static_cast<int64_t>(reduction.norm.cols)}, column_{shape_[1]} {
+    problem.api = reduction.api;
+    problem.norm = {NormKind::kRms, reduction.norm.epsilon, false};
   }
-  used = 0;
-  const size_t row_bytes = norm_.cols * SizeOf(norm_.y.dtype), offset = begin * row_bytes, plane = job.rows * row_bytes;
-  ForwardProblem last;
-  last.api = api_;
-  last.norm = {NormKind::kRms, norm_.epsilon, false};
-  last.pre.x0 = view(first);
-  last.pre.residual = next == ranks_ ? view(residual) : view(From(addends_[next], begin));
-  if (next < ranks_) last.pre.prebias = view(residual);
-  last.weight = {const_cast<void*>(norm_.gamma.data), norm_.gamma.dtype, column, {}};
-  last.prenorm = {job.result + offset, norm_.y.dtype, shape, {}};
-  last.y = {job.result + plane + offset, norm_.y.dtype, shape, {}};
-  if (Status status = Forward(last, SerialExecutor()); !status.ok()) return status;
-  if (job.saturate && norm_.y.dtype == DType::kF16) {
-    Saturate(job.result + offset, static_cast<size_t>(shape[0] * shape[1]));
-    Saturate(job.result + plane + offset, static_cast<size_t>(shape[0] * shape[1]));
+  TensorView View(const void* data, ptrdiff_t row_stride, DType dtype) {
+    strides_[used_][0] = row_stride;
+    strides_[used_][1] = 1;
+    return {const_cast<void*>(data), dtype, shape_, strides_[used_++]};
+  }
+  TensorView View(const In& in) { return View(in.data, in.row_stride, in.dtype); }
+  TensorView View(const Out& out) { return View(out.data, out.row_stride, out.dtype); }
+  TensorView Column(const In& in) const { return {const_cast<void*>(in.data), in.dtype, column_, {}}; }
+
+  ForwardProblem problem;
+
+ private:
+  const int64_t shape_[2], column_[1];
+  int64_t strides_[6][2];
+  size_t used_ = 0;
+};
+
+// ((p_0 + p_1) + p_2) + ... (+ residual), three addends a time: the first two sums of a forward's h.
+Status Reducer::RunChunk(const Job& job, size_t begin, size_t end, float* scratch) const {
+  const NormArgs& norm = reduction_.norm;
+  const auto cols = static_cast<ptrdiff_t>(norm.cols);
+  const size_t addends = reduction_.ranks + (reduction_.only_sums ? 0 : 1), rows = end - begin;
+  const auto addend = [&](size_t i) { return From(i < reduction_.ranks ? addends_[i] : job.residual, begin); };
+  In first = addend(0);
+  size_t next = 1;
+  for (; addends - next > 2; next += 2) {
+    Rows add(reduction_, rows);
+    add.problem.pre.x0 = add.View(first);
+    add.problem.pre.residual = add.View(addend(next));
+    add.problem.pre.prebias = add.View(addend(next + 1));
+    first = In{scratch, cols, DType::kF32};
+    add.problem.prenorm = add.View(first);
+    if (Status status = Forward(add.problem, SerialExecutor()); !status.ok()) return status;
+  }
+  Rows last(reduction_, rows);
+  ForwardProblem& p = last.problem;
+  p.pre.x0 = last.View(first);
+  if (next < addends) p.pre.residual = last.View(addend(next));
+  if (next + 1 < addends) p.pre.prebias = last.View(addend(next + 1));
+  if (reduction_.only_sums) {
+    p.prenorm = last.View(job.result + begin * norm.cols * sizeof(float), cols, DType::kF32);
+    return Forward(p, SerialExecutor());
+  }
+  const size_t row_bytes = norm.cols * SizeOf(norm.y.dtype);
+  std::byte *const y = job.result + begin * row_bytes, *const norm_out = y + job.rows * row_bytes;
+  p.weight = last.Column(norm.gamma);
+  p.prenorm = last.View(y, cols, norm.y.dtype);
+  p.y = last.View(norm_out, cols, norm.y.dtype);
+  if (Status status = Forward(p, SerialExecutor()); !status.ok()) return status;
+  if (reduction_.saturate && norm.y.dtype == DType::kF16) {
+    Saturate(y, rows * norm.cols);
+    Saturate(norm_out, rows * norm.cols);
+  }
+  return Status();
+}
+
+Status Reducer::Finish(size_t first_row, size_t rows, const std::byte* sums, const Executor& executor) const {
+  const NormArgs& norm = reduction_.norm;
+  const auto from = [&](const Out& out) {
+    const In in = From({out.data, out.row_stride, out.dtype}, first_row);
+    return Out{const_cast<void*>(in.data), in.row_stride, in.dtype};
+  };
+  const Out y = from(norm.y), norm_out = from(norm.norm_out);
+  Rows last(reduction_, rows);
+  ForwardProblem& p = last.problem;
+  p.pre.x0 = last.View(sums, static_cast<ptrdiff_t>(norm.cols), DType::kF32);
+  p.pre.residual = last.View(From(norm.residual, first_row));
+  p.weight = last.Column(norm.gamma);
+  p.prenorm = last.View(y);
+  p.y = last.View(norm_out);
+  if (Status status = Forward(p, executor); !status.ok()) return status;
+  if (reduction_.saturate && norm.y.dtype == DType::kF16) {
+    for (const Out& out : {y, norm_out}) {
+      for (size_t r = 0; r < rows; ++r)
+        Saturate(static_cast<std::byte*>(out.data) + static_cast<ptrdiff_t>(2 * r) * out.row_stride, norm.cols);
+    }
   }
   return Status();
 }

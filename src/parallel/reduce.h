@@ -13,23 +13,34 @@ namespace addnorm {
 // `in` from row `row` on.
 In From(const In& in, size_t row);
 
+// What becomes of the partial sums of all ranks.
+struct Reduction {
+  const char* api = "";
+  NormArgs norm;
+  size_t ranks = 0;
+  DType partial = DType::kF32;
+  bool only_sums = false;  // else y and norm_out
+  bool saturate = false;
+};
+
 class Reducer {
  public:
   // Memory for shares of up to `rows` rows.
-  Status Prepare(const char* api, const NormArgs& norm, size_t ranks, DType partial, size_t rows, const Executor& executor);
+  Status Prepare(const Reduction& reduction, size_t rows, const Executor& executor);
   // Rank q's partial sums: row 0 is the first of the share.
   void SetPart(size_t q, const In& part) { addends_[q] = part; }
-  // result: y of all rows, then norm_out of all rows. first_row: the share's first row in the residual.
-  Status Run(size_t first_row, size_t rows, std::byte* result, bool saturate, const Executor& executor);
+  // result: y of all rows, then norm_out of all rows; or their sums in fp32. first_row: the share's first row in the residual.
+  Status Run(size_t first_row, size_t rows, std::byte* result, const Executor& executor);
+  // y and norm_out of rows [first_row, first_row + rows) from their sums, where they belong.
+  Status Finish(size_t first_row, size_t rows, const std::byte* sums, const Executor& executor) const;
 
  private:
   struct Job;
+  class Rows;
   Status RunRows(const Job& job, size_t begin, size_t end, float* scratch) const;
   Status RunChunk(const Job& job, size_t begin, size_t end, float* scratch) const;
 
-  const char* api_ = "";
-  NormArgs norm_;
-  size_t ranks_ = 0;
+  Reduction reduction_;
   size_t chunk_rows_ = 1, slices_ = 1, scratch_floats_ = 0;
   std::unique_ptr<In[]> addends_;
   Buffer scratch_;

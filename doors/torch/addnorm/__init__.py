@@ -8,6 +8,7 @@ import importlib
 
 from addnorm import _library as _library
 from addnorm import ops as ops  # registers torch.ops.addnorm
+from addnorm._errors import PeerError, PeerTimeoutError
 from addnorm.functional import (
     add_layer_norm,
     add_layer_norm_grad,
@@ -19,19 +20,26 @@ from addnorm.functional import (
     rms_norm,
 )
 from addnorm.nn import DropoutAddLayerNorm, DropoutAddRMSNorm
+from addnorm.parallel import PreparedWeights, all_reduce_add_rms_norm, matmul_all_reduce_add_rms_norm, prepare_weights
 
 __version__ = _library.build_info()["version"]
 
 __all__ = [
     "DropoutAddLayerNorm",
     "DropoutAddRMSNorm",
+    "PeerError",
+    "PeerTimeoutError",
+    "PreparedWeights",
     "add_layer_norm",
     "add_layer_norm_grad",
     "add_rms_norm",
+    "all_reduce_add_rms_norm",
     "dropout_add_layer_norm",
     "dropout_add_rms_norm",
     "layer_norm",
     "layer_norm_backward",
+    "matmul_all_reduce_add_rms_norm",
+    "prepare_weights",
     "rms_norm",
 ]
 

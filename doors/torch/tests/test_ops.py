@@ -94,6 +94,20 @@ def test_opcheck_gradients():
     torch.library.opcheck(OPS.build_info.default, (), test_utils=("test_schema", "test_autograd_registration", "test_faketensor"))
 
 
+@pytest.fixture
+def one_rank():
+    torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_opcheck_parallel(one_rank):
+    x1, x2, residual, gamma, bias = tensors((2, 3, 8), (8, 4), (2, 3, 4), (4,), (4,))
+    tail = (1e-6, bias, None, None, None, 0, 0, 0, 0, False, False, 30.0)
+    torch.library.opcheck(OPS.matmul_all_reduce_add_rms_norm.default, (x1, x2, residual.bfloat16(), gamma, "", *tail))
+    torch.library.opcheck(OPS.all_reduce_add_rms_norm.default, (residual, residual, gamma, "", 1e-6, 0, False, 30.0))
+
+
 def test_every_operator_is_checked():
     """An operator that is added must be added above, too."""
     names = {name.removeprefix("addnorm::").split(".")[0] for name in torch._C._dispatch_get_all_op_names() if name.startswith("addnorm::")}
@@ -105,6 +119,8 @@ def test_every_operator_is_checked():
         "add_layer_norm_grad",
         "layer_norm_backward",
         "build_info",
+        "matmul_all_reduce_add_rms_norm",
+        "all_reduce_add_rms_norm",
     }
 
 
