@@ -24,8 +24,8 @@ namespace addnorm_run {
 using addnorm::ascendc::GmRange;
 using addnorm::ascendc::LaunchOptions;
 
-#define ADDNORM_TEXT_OF(x) #x
-#define ADDNORM_TEXT(x) ADDNORM_TEXT_OF(x)
+#define ADDNORM_TEXT_OF(...) #__VA_ARGS__
+#define ADDNORM_TEXT(...) ADDNORM_TEXT_OF(__VA_ARGS__)
 
 struct Argument {
   std::string words;

@@ -87,6 +87,10 @@ uint64_t PlaceOf(const ReduceCall& call, uint32_t group, uint32_t blocks, uint32
 // Results of one repeat that lie on what a later repeat reads.
 void CheckResults(const ReduceCall& call, const Lanes& lanes, uint32_t per_repeat, uint32_t blocks, uint32_t result_bytes, Here here) {
   const uint32_t size = SizeOf(call.src.type);
+  const uint32_t last = lanes.repeats * (call.groups == Groups::kPerBlock ? blocks : 1) - 1;
+  const uint8_t* const dst_end = call.dst.view.data + PlaceOf(call, last, blocks, result_bytes) + result_bytes;
+  const uint8_t* const src_end = call.src.view.data + ExtentOf(call.src, lanes, per_repeat);
+  if (dst_end <= call.src.view.data || src_end <= call.dst.view.data) return;
   ForEach(lanes, per_repeat, [&](uint32_t repeat, uint32_t lane) {
     const uint8_t* const read = call.src.view.data + OffsetOf(call.src, lanes, repeat, lane);
     const uint32_t groups = call.groups == Groups::kPerBlock ? repeat * blocks : repeat;  // of the repeats before

@@ -178,9 +178,10 @@ SCALE = """
 #include "kernel_operator.h"
 struct Tiling { uint32_t count; float factor; };
 namespace mine {
+template <typename T>
 __global__ __vector__ void scale(GM_ADDR data, Tiling tiling, float offset) {
-  AscendC::GlobalTensor<float> gm;
-  gm.SetGlobalBuffer((__gm__ float*)data, tiling.count);
+  AscendC::GlobalTensor<T> gm;
+  gm.SetGlobalBuffer((__gm__ T*)data, tiling.count);
   for (uint32_t i = 0; i < tiling.count; i++) gm.SetValue(i, gm.GetValue(i) * tiling.factor + offset + (TILING_KEY_IS(3) ? 100 : 0));
 }
 }
@@ -195,7 +196,7 @@ def test_struct_and_number_by_value_io_and_key(ascendc, tmp_path, capfd):
     (tmp_path / "tiling.bin").write_bytes(struct.pack("<If", 6, 2.0))
     np.save(tmp_path / "expected.npy", x * 2 - 0.5)
     io = f"io:{tmp_path}/x.npy:{tmp_path}/y.npy:{tmp_path}/expected.npy"
-    arguments = [str(kernel), "--entry", "mine::scale", "--arg", io, "--arg", f"in:{tmp_path}/tiling.bin", "--arg"]
+    arguments = [str(kernel), "--entry", "mine::scale<float>", "--arg", io, "--arg", f"in:{tmp_path}/tiling.bin", "--arg"]
     assert ascendc.main([*arguments, "number:-0.5"]) == ascendc.RIGHT
     assert np.array_equal(np.load(tmp_path / "y.npy"), x * 2 - 0.5)
     assert np.array_equal(np.load(tmp_path / "x.npy"), x)

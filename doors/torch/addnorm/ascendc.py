@@ -63,8 +63,8 @@ def find_kit() -> Kit:
 
 def find_entry(source: str, wanted: str | None) -> str:
     """The name of the kernel entry in `source`."""
-    if wanted and "::" in wanted:
-        return wanted  # in a namespace: the compiler knows
+    if wanted and re.search("::|<", wanted):
+        return wanted  # in a namespace, or of a template: the compiler knows
     source = _COMMENT.sub(lambda match: match[1] or " ", source)
     entries = dict.fromkeys(name for before, after, name in _ENTRY.findall(source) if "__global__" in before + after)
     if not entries:
@@ -94,7 +94,7 @@ def build_kernel(kernel: Path, folder: Path, build: Build, entry: str | None = N
     """Compiles `kernel` and the host main into a program in `folder`."""
     kit = kit or find_kit()
     name = find_entry(kernel.read_text(encoding="utf-8"), entry)
-    program = folder / name.replace("::", ".")
+    program = folder / re.sub(r"\W+", "_", name)
     command = [build.compiler, f"-std=c++{build.standard}", "-g", build.optimize, "-Wall", "-Wno-unused-parameter"]
     if build.sanitize:
         command += [f"-fsanitize={build.sanitize}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
