@@ -26,21 +26,21 @@ struct Range {
   uint64_t ticket;
 };
 
+struct News {
+  int32_t result = kMessageOk;
+  char text[252] = "";
+};
+
 class Engine {
  public:
-  Engine(std::vector<int> sockets, int rank)
-      : sockets_(std::move(sockets)), sends_(sockets_.size()), recvs_(sockets_.size()), rank_(rank) {}
-  ~Engine() {
-    for (const int socket : sockets_) {
-      if (socket >= 0) close(socket);
-    }
-  }
+  Engine(std::vector<Line> lines, int rank) : lines_(std::move(lines)), sends_(lines_.size()), recvs_(lines_.size()), rank_(rank) {}
+  ~Engine() { CloseMesh({lines_}); }
 
   int32_t Start(const MessageExchange& exchange, uint64_t* ticket, char* error, size_t error_bytes) {
     *ticket = ++last_;
     auto* send = static_cast<std::byte*>(const_cast<void*>(exchange.send));
     auto* recv = static_cast<std::byte*>(exchange.recv);
-    for (size_t q = 0; q < sockets_.size(); ++q) {
+    for (size_t q = 0; q < lines_.size(); ++q) {
       const size_t out = exchange.send_bytes[exchange.kind == 0 ? q : 0], in = exchange.recv_bytes[q];
       if (static_cast<int>(q) == rank_) {
         if (out != in)
@@ -53,26 +53,36 @@ class Engine {
       if (exchange.kind == 0) send += out;
       recv += in;
     }
-    const int failed = Progress();
-    return failed < 0 ? kMessageOk : Gone(failed, error, error_bytes);
+    (void)Progress();  // Wait sees what is broken
+    return kMessageOk;
   }
 
   int32_t Wait(uint64_t ticket, int64_t timeout_ns, char* error, size_t error_bytes) {
     const auto deadline = Clock::now() + std::chrono::nanoseconds(timeout_ns);
     for (;;) {
-      if (const int failed = Progress(); failed >= 0) return Gone(failed, error, error_bytes);
+      const int broken = Progress();
       std::vector<pollfd> polls;
       std::string missing;
-      for (size_t q = 0; q < sockets_.size(); ++q) {
-        const bool in = Busy(recvs_[q], ticket), out = Busy(sends_[q], ticket);
-        if (in || out) missing += " " + std::to_string(q);
+      for (size_t q = 0; q < lines_.size(); ++q) {
+        if (Busy(recvs_[q], ticket) || Busy(sends_[q], ticket)) missing += " " + std::to_string(q);
         const int events = (recvs_[q].empty() ? 0 : POLLIN) | (sends_[q].empty() ? 0 : POLLOUT);
-        if (events != 0) polls.push_back({sockets_[q], static_cast<short>(events), 0});
+        if (events != 0) polls.push_back({lines_[q].data, static_cast<short>(events), 0});
+        if (Hear(q)) polls.push_back({lines_[q].news, POLLIN, 0});
       }
       if (missing.empty()) return kMessageOk;
+      if (heard_.result != kMessageOk) return Say(heard_.result, heard_.text, error, error_bytes);
+      if (broken >= 0) return Say(kMessageFailed, "rank " + std::to_string(broken) + " has closed its connection", error, error_bytes);
       const auto left = deadline - Clock::now();
       if (left <= left.zero()) return Say(kMessageLate, "no answer before the deadline from rank" + missing, error, error_bytes);
       poll(polls.data(), polls.size(), static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(left).count()));
+    }
+  }
+
+  void Fail(int32_t result, const char* text) {
+    News news = {.result = result};
+    std::snprintf(news.text, sizeof(news.text), "%s", text);
+    for (const Line& line : lines_) {
+      if (line.news >= 0) (void)send(line.news, &news, sizeof(news), MSG_DONTWAIT | MSG_NOSIGNAL);
     }
   }
 
@@ -83,15 +93,21 @@ class Engine {
     std::snprintf(error, error_bytes, "%s", text.c_str());
     return result;
   }
-  static int32_t Gone(int q, char* error, size_t error_bytes) {
-    return Say(kMessageFailed, "rank " + std::to_string(q) + " has closed its connection", error, error_bytes);
+
+  /// Reads news of rank q. False if there will be none: it has left, which alone is no failure, for it may have done its part.
+  bool Hear(size_t q) {
+    if (lines_[q].news < 0) return false;
+    News news;
+    const ssize_t got = recv(lines_[q].news, &news, sizeof(news), MSG_DONTWAIT);
+    if (got == sizeof(news) && heard_.result == kMessageOk) heard_ = news;
+    return got != 0;
   }
 
   /// Moves what can be moved now. The rank whose connection is broken, or -1.
   int Progress() {
-    for (size_t q = 0; q < sockets_.size(); ++q) {
-      if (!Move(sends_[q], [&](Range& r) { return send(sockets_[q], r.data, r.bytes, MSG_DONTWAIT | MSG_NOSIGNAL); }) ||
-          !Move(recvs_[q], [&](Range& r) { return recv(sockets_[q], r.data, r.bytes, MSG_DONTWAIT); })) {
+    for (size_t q = 0; q < lines_.size(); ++q) {
+      if (!Move(sends_[q], [&](Range& r) { return send(lines_[q].data, r.data, r.bytes, MSG_DONTWAIT | MSG_NOSIGNAL); }) ||
+          !Move(recvs_[q], [&](Range& r) { return recv(lines_[q].data, r.data, r.bytes, MSG_DONTWAIT); })) {
         return static_cast<int>(q);
       }
     }
@@ -114,38 +130,44 @@ class Engine {
     return true;
   }
 
-  const std::vector<int> sockets_;
+  const std::vector<Line> lines_;
   std::vector<std::deque<Range>> sends_, recvs_;
   const int rank_;
   uint64_t last_ = 0;
+  News heard_;
 };
 
 }  // namespace
 
-std::vector<std::vector<int>> MakeMesh(int ranks) {
-  std::vector<std::vector<int>> mesh(static_cast<size_t>(ranks), std::vector<int>(static_cast<size_t>(ranks), -1));
+std::vector<std::vector<Line>> MakeMesh(int ranks) {
+  std::vector<std::vector<Line>> mesh(static_cast<size_t>(ranks), std::vector<Line>(static_cast<size_t>(ranks)));
   for (size_t q = 0; q < mesh.size(); ++q) {
     for (size_t p = 0; p < q; ++p) {
-      int ends[2];
-      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) std::abort();
-      mesh[q][p] = ends[0];
-      mesh[p][q] = ends[1];
+      int data[2], news[2];
+      if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, data) != 0 ||
+          socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, news) != 0) {
+        std::abort();
+      }
+      mesh[q][p] = {data[0], news[0]};
+      mesh[p][q] = {data[1], news[1]};
     }
   }
   return mesh;
 }
 
-void CloseMesh(const std::vector<std::vector<int>>& mesh, int but_rank) {
+void CloseMesh(const std::vector<std::vector<Line>>& mesh, int but_rank) {
   for (size_t q = 0; q < mesh.size(); ++q) {
-    for (const int socket : mesh[q]) {
-      if (static_cast<int>(q) != but_rank && socket >= 0) close(socket);
+    for (const Line& line : mesh[q]) {
+      if (static_cast<int>(q) == but_rank || line.data < 0) continue;
+      close(line.data);
+      close(line.news);
     }
   }
 }
 
-MessageEngine MakeSocketEngine(std::vector<int> sockets, int rank) {
-  const auto ranks = static_cast<int32_t>(sockets.size());
-  return {.context = new Engine(std::move(sockets), rank),
+MessageEngine MakeSocketEngine(std::vector<Line> lines, int rank) {
+  const auto ranks = static_cast<int32_t>(lines.size());
+  return {.context = new Engine(std::move(lines), rank),
           .name = "sockets",
           .rank = rank,
           .ranks = ranks,
@@ -157,7 +179,8 @@ MessageEngine MakeSocketEngine(std::vector<int> sockets, int rank) {
               [](void* context) {
                 delete static_cast<Engine*>(context);
                 return 0;
-              }};
+              },
+          .fail = [](void* context, int32_t result, const char* text) { static_cast<Engine*>(context)->Fail(result, text); }};
 }
 
 }  // namespace addnorm::test

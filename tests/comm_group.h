@@ -47,7 +47,7 @@ inline Ranks MakeRanks(Transport transport, int ranks) {
                        : JoinSharedMemory(host->address(), r, ranks, In(std::chrono::seconds(30)), &group[i]);
     });
   } else {
-    const std::vector<std::vector<int>> mesh = MakeMesh(ranks);
+    const std::vector<std::vector<Line>> mesh = MakeMesh(ranks);
     for (size_t r = 0; r < group.size(); ++r) made[r] = MakeMessageRanks(MakeSocketEngine(mesh[r], static_cast<int>(r)), &group[r]);
   }
   for (const Status& status : made) EXPECT_TRUE(status.ok()) << status.message();

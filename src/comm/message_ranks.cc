@@ -117,7 +117,7 @@ class MessageRanks final : public Communicator {
   Status Finish(Closing closing);
 
   int64_t TimeLeft() const { return std::max<int64_t>(std::chrono::nanoseconds(deadline_ - std::chrono::steady_clock::now()).count(), 0); }
-  Status Fail(Cause cause, const std::string& text);
+  Status Fail(Cause cause, const std::string& text, bool known_to_all = false);
   Status Misuse(const char* what, size_t b);
 
   const MessageEngine engine_;
@@ -137,10 +137,13 @@ class MessageRanks final : public Communicator {
   Flights partials_, results_;
 };
 
-Status MessageRanks::Fail(Cause cause, const std::string& text) {
+Status MessageRanks::Fail(Cause cause, const std::string& text, bool known_to_all) {
   state_ = State::kIdle;
   cause_ = Status::Error(CodeOf(cause), "%s, rank %d of %d, call %llu: %s", transport(), rank(), size(),
                          static_cast<unsigned long long>(call_), text.c_str());
+  // What all ranks have seen in the same exchange needs no telling.
+  if (engine_.fail != nullptr && !known_to_all)
+    engine_.fail(engine_.context, cause == Cause::kLate ? kMessageLate : kMessageFailed, text.c_str());
   return cause_;
 }
 
@@ -212,7 +215,7 @@ Status MessageRanks::Begin(const CallHeader& header, const CallLayout& layout, D
     if (!local.ok()) return local;
     return Status::Error(Code::kPeer, "%s, rank %d of %d: %s", transport(), rank(), size(), verdict.text);
   }
-  if (verdict.cause != Cause::kNone) return Fail(verdict.cause, verdict.text);
+  if (verdict.cause != Cause::kNone) return Fail(verdict.cause, verdict.text, true);
   state_ = State::kCalling;
   return Status();
 }
@@ -305,8 +308,8 @@ Status MessageRanks::Finish(Closing closing) {
     Closing& other = closings_[q];
     other.text[sizeof(other.text) - 1] = '\0';
     const std::string name = "rank " + std::to_string(q);
-    if (other.magic != Closing::kMagic || other.call != call_) return Fail(Cause::kCorrupt, name + " ended another call");
-    if (other.aborted != 0) return Fail(Cause::kAborted, name + " failed: " + other.text);
+    if (other.magic != Closing::kMagic || other.call != call_) return Fail(Cause::kCorrupt, name + " ended another call", true);
+    if (other.aborted != 0) return Fail(Cause::kAborted, name + " failed: " + other.text, true);
   }
   return Status();
 }
