@@ -34,9 +34,9 @@ void Core::Work(const LocalView& view, uint64_t offset, uint64_t bytes, Engine e
   const Engine* const raced = std::find_if(pending, end, [=](Engine other) { return Races(other, engine, access); });
   if (raced != end) {
     const Here& before = buffer.last[static_cast<size_t>(*raced)];
+    const unsigned long long byte = offset + static_cast<uint64_t>(raced - pending);
     Fail(Rule::kQueueState, use.here, "%s: argument '%s' byte %llu was %s at %s:%d and not handed over, expected %s in between", use.api,
-         use.name, static_cast<unsigned long long>(offset + static_cast<uint64_t>(raced - pending)), DoneBy(*raced), before.file,
-         before.line, Remedy(buffer, *raced));
+         use.name, byte, DoneBy(*raced), before.file, before.line, Remedy(buffer, *raced));
   }
   // A vector operation that only reads leaves nothing that another engine would have to wait for, but that it computed these before.
   if (engine == Engine::kVector && access == Access::kRead) return;

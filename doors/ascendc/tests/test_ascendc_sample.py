@@ -175,3 +175,23 @@ def test_faults_put_into_the_sample(ascendc, compilers, sample_text, tmp_path, c
     status, _ = ascendc.run_layer_norm_grad(program, tmp_path, tile, [])
     assert status == ascendc.BROKEN_RULE
     assert f"layernorm_grad_custom.cpp:{line_of(text, at)}: rule '{rule}' broken" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("queue", "tensor", "at", "done", "done_at"),
+    [
+        ("inQueueX", "inputXLocal", "AscendC::LayerNormGrad<float", "copied in", "DataCopy(inputXLocal"),
+        ("outQueuePdX", "outputPdXLocal", "DataCopy(outputPdXGlobal", "computed", "AscendC::LayerNormGrad<float"),
+    ],
+)
+def test_a_forgotten_hand_over_in_the_sample(ascendc, compilers, sample_text, tmp_path, capfd, queue, tensor, at, done, done_at):
+    """The tensor goes from one function to the next without its queue."""
+    text = sample_text.replace(f"{queue}.EnQue({tensor});", f"kept = {tensor};").replace(f"{queue}.DeQue<float>()", "kept")
+    text = text.replace("    uint32_t bsLength;", "    uint32_t bsLength; AscendC::LocalTensor<float> kept;")
+    program = ascendc.build_kernel(write(tmp_path, text), tmp_path, ascendc.Build(compilers[0], optimize="-O0"))
+    tile = ascendc.random_tile((2, 32, 16), 16, np.dtype(np.float32), 1e-5, 6)
+    status, _ = ascendc.run_layer_norm_grad(program, tmp_path, tile, [])
+    assert status == ascendc.BROKEN_RULE
+    error = capfd.readouterr().err
+    assert f"layernorm_grad_custom.cpp:{line_of(text, at)}: rule 'queue-state' broken" in error
+    assert re.search(rf"was {done} at \S*layernorm_grad_custom.cpp:{line_of(text, done_at)} and not handed over", error), error

@@ -129,6 +129,10 @@ class TPipe {
   /// Instructions run in order here, so events are only numbers.
   TEventID FetchEventID(HardEvent) { return 0; }
   template <HardEvent event>
+  TEventID FetchEventID() {
+    return 0;
+  }
+  template <HardEvent event>
   TEventID AllocEventID() {
     return 0;
   }
