@@ -116,7 +116,8 @@ void MatmulProblem::MakeScales(Random* random) {
   offset_ = make();
   Fill(offset_, random);
   for (ptrdiff_t i = 0; o.integral_offset && i < static_cast<ptrdiff_t>(groups * columns); ++i)
-    Store(o.scale, offset_.view().data, i * static_cast<ptrdiff_t>(step), static_cast<long double>(random->Below(257)) - 128);
+    Store(o.scale, offset_.view().data, i * static_cast<ptrdiff_t>(step),
+          random->OneIn(8) ? static_cast<long double>(random->Below(4001)) - 2000 : static_cast<long double>(random->Below(257)) - 128);
   args_.antiquant.offset = offset_.view().data;
 }
 
