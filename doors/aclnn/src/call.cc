@@ -220,16 +220,16 @@ bool Call::Eps(const char* name, double eps) noexcept {
          Refuse(ACLNN_ERR_PARAM_INVALID, kRuleEps, "'%s' is %g, expected a finite number >= 0", name, eps);
 }
 
+// Without sound strides, offset and extent there is nothing to go on with, whatever a test has switched off.
 bool Call::Memory(const Operand& o) noexcept {
   for (int i = 0; i < o.view.rank; ++i) {
-    if (o.view.strides[i] < 0 && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' stride[%d] is %" PRId64 ", expected 0 or more",
-                                         o.name, i, o.view.strides[i])) {
-      return false;
-    }
+    if (o.view.strides[i] >= 0) continue;
+    return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' stride[%d] is %" PRId64 ", expected 0 or more", o.name, i,
+                  o.view.strides[i]) &&
+           false;
   }
-  if ((o.offset < 0 || o.offset > kMaxElements) &&
-      !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' offset is %" PRId64 ", expected 0 to 2^46", o.name, o.offset)) {
-    return false;
+  if (o.offset < 0 || o.offset > kMaxElements) {
+    return Refuse(ACLNN_ERR_PARAM_INVALID, kRuleStrides, "'%s' offset is %" PRId64 ", expected 0 to 2^46", o.name, o.offset) && false;
   }
   const int64_t extent = Extent(o.view), room = o.storage < 0 ? kMaxElements : o.storage;
   if ((extent < 0 || (extent != 0 && extent + o.offset > room)) &&
@@ -240,6 +240,7 @@ bool Call::Memory(const Operand& o) noexcept {
               DimsText(o.view.shape, o.view.rank).c_str(), DimsText(o.view.strides, o.view.rank).c_str(), o.offset, room)) {
     return false;
   }
+  if (extent < 0) return false;
   return !o.output || OverlapsItself(o.view) == Sharing::kNone ||
          Refuse(ACLNN_ERR_PARAM_INVALID, kRuleSelf, "'%s' stride list is %s for shape %s, expected an output that does not overlap itself",
                 o.name, DimsText(o.view.strides, o.view.rank).c_str(), DimsText(o.view.shape, o.view.rank).c_str());
