@@ -41,7 +41,6 @@ LayerNormGradBetaTiling MakeBetaTiling(uint32_t type_bytes) {
 
 namespace {
 
-using addnorm::ascendc::GmRange;
 using addnorm::ascendc::InGm;
 using addnorm::ascendc::Launch;
 using addnorm::ascendc::LaunchOptions;
@@ -197,7 +196,7 @@ void WriteRow(GM_ADDR out, uint32_t stride, bool atomic) {
 }
 
 TEST(BlockConflict, OverlapOfTwoBlocksIsCaught) {
-  std::vector<float> out(4 * 16);
+  std::vector<float> out(64);
   LaunchOptions options;
   options.blocks = 4;
   const LaunchResult result = Launch(options, WriteRow, InGm(out), 8u, false);

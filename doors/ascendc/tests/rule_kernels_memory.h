@@ -54,8 +54,8 @@ inline void ReferenceNotWritten(bool broken) {
   Desk desk;
   Local a = desk.buf.Get<float>();
   AscendC::Duplicate(a, 1.0f, 7);
-  float value = a(7);
-  if (!broken) a(7) = value = 2.0f;
+  (void)static_cast<float>(a(7));
+  if (!broken) a(7) = 2.0f;
   AT(AscendC::DataCopy(desk.gm.out, a, 8));
 }
 inline void PointerNotWritten(bool broken) {

@@ -27,9 +27,9 @@ void TileCall(const Fault& fault) {
   AscendC::TPipe pipe;
   AscendC::TBuf<> tiles, small, tmp, filler;
   AscendC::TBuf<AscendC::TPosition::A1> l1;
-  constexpr uint32_t kTile = 16 * 16;
-  pipe.InitBuffer(tiles, 5 * kTile * sizeof(float));
-  pipe.InitBuffer(small, 3 * 32 * sizeof(float));
+  constexpr uint32_t kTile = 256;
+  pipe.InitBuffer(tiles, sizeof(float) * 5 * kTile);
+  pipe.InitBuffer(small, 96 * sizeof(float));
   pipe.InitBuffer(l1, 64);
   if (fault.ub_filler != 0) pipe.InitBuffer(filler, fault.ub_filler);
   Local all = tiles.Get<float>(), values = small.Get<float>();
