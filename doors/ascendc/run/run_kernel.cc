@@ -80,6 +80,10 @@ std::vector<unsigned char> MakeTiling(const std::string& text) {
   AscendC::GetLayerNormGradMaxMinTmpSize(shape, type_bytes, reuse, largest, least);
   AscendC::tiling::LayerNormGradTiling tiling;
   AscendC::GetLayerNormGradNDTilingInfo(shape, numbers[6] == 0 ? largest : static_cast<uint32_t>(numbers[6]), type_bytes, reuse, tiling);
+  if (tiling.oneCalSize == 0) {
+    const uint64_t row = uint64_t{type_bytes == 2 ? 9u : reuse ? 4u : 6u} * static_cast<uint64_t>(numbers[2]) * 4;
+    Quit("stackBufferSize is " + words[6] + ", expected at least the " + std::to_string(row) + " bytes of one row");
+  }
   const float epsilon = std::strtof(words[7].c_str(), nullptr);
   std::vector<unsigned char> bytes(sizeof(tiling) + sizeof(epsilon));
   std::memcpy(bytes.data(), &tiling, sizeof(tiling));

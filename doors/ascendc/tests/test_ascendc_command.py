@@ -52,6 +52,11 @@ def test_broken_rule_ends_with_2(ascendc, kernel, capfd):
     assert "rule 'block-conflict'" in capfd.readouterr().err
 
 
+def test_a_tile_too_large_names_what_one_group_of_rows_needs(ascendc, kernel, capfd):
+    assert ascendc.main([kernel, "--shape", "1,8,512", "--architecture", "3003"]) == ascendc.BROKEN_RULE
+    assert f"expected at least {6 * 8 * 512 * 4} (the tiling's stackBufferSize)" in capfd.readouterr().err
+
+
 def test_other_kernel_on_eight_blocks_and_threads(ascendc, tmp_path, capfd):
     generator = np.random.default_rng(2)
     x, y = (generator.standard_normal(8 * 2048).astype(np.float16) for _ in range(2))
@@ -125,6 +130,7 @@ def test_usage(ascendc, kernel, tmp_path, capfd):
     refused([kernel, "--shape", "2,x"], "shape is '2,x'", "2,32,16")
     refused([kernel, "--arg", "in"], "--arg is 'in'", "out:DTYPE:SHAPE:FILE")
     refused([kernel, "--arg", "null"], "status 1")
+    refused([kernel, "--stack", "100"], "stackBufferSize is 100, expected at least the 384 bytes of one row")
     (tmp_path / "x.bin").write_bytes(b"1234")
     refused([kernel, "--x", str(tmp_path / "x.bin")], "--x is float32 with 1 elements", "1024")
     (tmp_path / "host.cpp").write_text("int main() {}\n")
@@ -145,7 +151,8 @@ def test_bad_arguments_end_with_3_and_one_line(ascendc, kernel, tmp_path, capfd)
         ([kernel, "--compiler", "no-such-compiler"], "no-such-compiler"),
         ([kernel, "--out", str(tmp_path / "file")], "file"),
         ([kernel, "--keep", str(tmp_path / "file" / "below")], "file"),
-        ([kernel, "--shape=-1,2,16"], "negative"),
+        ([kernel, "--shape=-1,2,16"], "at least 1"),
+        ([kernel, "--shape", "2,16,0"], "at least 1"),
         ([*add, f"out:no_type:8:{out}"], "no_type"),
     ]:
         assert ascendc.main(arguments) == ascendc.UNUSABLE, arguments

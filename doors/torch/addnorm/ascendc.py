@@ -179,13 +179,14 @@ def random_tile(shape: tuple[int, int, int], original_h: int, dtype: np.dtype, e
 
 
 def default_stack(tile: Tile, reuse: bool, ub_bytes: int) -> int:
-    """A stackBufferSize whose whole rows fit beside the sample's buffers in UB, at most the documented maximum; 0 = that maximum."""
+    """A stackBufferSize of whole groups of rows that fit beside the sample's buffers in UB, of one group where none fits (the kernel then
+    says what it lacks), at most the documented maximum; 0 = that maximum."""
     size, (b, s, h) = tile.x.dtype.itemsize, tile.x.shape
     tensors, unit = (9, 16) if size == 2 else (4 if reuse else 6, 8)
     used = sum(-(-elements * size // 32) * 32 * count for elements, count in ((b * s * h, 4), (b * s, 2), (h, 1)))
-    rows = (ub_bytes - used) // (4 * tensors * h) // unit * unit
+    rows = max((ub_bytes - used) // (4 * tensors * h) // unit, 1) * unit
     stack = rows * h * tensors * 4
-    return 0 if rows < 1 or stack >= max(b * s * h, h * h) * tensors * size else stack
+    return 0 if stack >= max(b * s * h, h * h) * tensors * size else stack
 
 
 def run_layer_norm_grad(
@@ -233,8 +234,8 @@ def _tile_of(given: argparse.Namespace, dtype: np.dtype) -> Tile:
     shape = _shape(given.shape)
     if given.x and given.x.endswith(".npy"):
         shape = _load(given.x, dtype).shape
-    if len(shape) != 3:
-        raise UsageError(f"shape is {shape}, expected B,S,H")
+    if len(shape) != 3 or min(shape) < 1:
+        raise UsageError(f"shape is {shape}, expected B,S,H of at least 1")
     tile = random_tile(shape, given.original_h or shape[2], dtype, given.epsilon, given.seed)
     for name in ("x", "dy", "variance", "mean", "gamma"):
         path = getattr(given, name)
