@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ranks do in test_parallel_faults.py. Each function runs in every process of a group; rank 1 is the one with the fault."""
+
+import os
+import signal
+import time
+
+import addnorm
+import torch
+
+
+def tensors(rows: int = 5) -> dict:
+    return {"x1": torch.ones(rows, 8), "x2": torch.ones(8, 4), "residual": torch.ones(rows, 4), "gamma": torch.ones(4)}
+
+
+def call(timeout: float = 20, **changed) -> float:
+    return addnorm.matmul_all_reduce_add_rms_norm(**tensors() | changed, timeout=timeout)[0].sum().item()
+
+
+def timed(timeout: float, **changed):
+    """What a call came to: [name of the error, text, seconds]."""
+    start = time.monotonic()
+    try:
+        result = ["", str(call(timeout, **changed))]
+    except Exception as error:
+        result = [type(error).__name__, str(error)]
+    return [*result, time.monotonic() - start]
+
+
+def killed(rank, size, in_call):
+    """Rank 1 dies after a call that succeeded: before its next one, or while the others wait in it."""
+    call()
+    if rank == 1:
+        time.sleep(0.3 if in_call else 0.0)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if not in_call:
+        time.sleep(0.3)
+    return timed(20)
+
+
+def raises_before(rank, size):
+    """Rank 1's program fails before the call, and its process ends."""
+    call()
+    if rank == 1:
+        raise RuntimeError("the loader found no data")
+    return timed(20)
+
+
+def never_connects(rank, size):
+    """Rank 1 never makes the first call."""
+    return time.sleep(4) if rank == 1 else timed(1.5)
+
+
+def late(rank, size):
+    """Rank 1 comes after the deadline of the others; then all go on: connected again, or in a new group where gloo ended the old."""
+    call()
+    if rank == 1:
+        time.sleep(2.5)
+    first = timed(1.0)
+    second = timed(1.0)
+    time.sleep(max(0.0, 3.0 - first[2] - (2.5 if rank == 1 else 0.0)))
+    if os.environ["ADDNORM_TRANSPORT"] == "messages":
+        return [first, second, timed(20, group=torch.distributed.new_group())]
+    addnorm.distributed.disconnect()
+    return [first, second, timed(20)]
+
+
+def slow_but_in_time(rank, size):
+    call()
+    if rank == 1:
+        time.sleep(1.0)
+    return timed(20)
+
+
+def other_arguments(rank, size):
+    """Rank 1's arguments are right, but not those of the others."""
+    found = {}
+    cases = {
+        "epsilon": {"epsilon": 1e-5},
+        "rows": tensors(6),
+        "cols": {"x2": torch.ones(8, 3), "residual": torch.ones(5, 3), "gamma": torch.ones(3)},
+        "scenario": {"x1": torch.ones(5, 8).half()},
+        "blocks": {"comm_turn": 2},
+        "residual": {"residual": torch.zeros(5, 4)},
+    }
+    for name, changed in cases.items():
+        found[name] = timed(20, **changed if rank == 1 else {})
+        addnorm.distributed.disconnect()
+    return found
+
+
+def refused_arguments(rank, size):
+    """Rank 1's arguments are wrong, once for Python and once for C++; the next call succeeds."""
+    return [timed(20, **({"gamma": None} if rank == 1 else {})), timed(20, **({"gamma": torch.ones(3)} if rank == 1 else {})), timed(20)]
+
+
+def transports_differ(rank, size):
+    os.environ["ADDNORM_TRANSPORT"] = "messages" if rank == 1 else "shm"
+    return timed(20)
+
+
+def behind_a_relay(rank, size, folder):
+    """Ranks 0 and 1 on two addresses with a relay between them, which stops forwarding."""
+    import tcp_relay
+
+    tcp_relay.connect_through(folder, rank)
+    good = timed(20)
+    assert addnorm.distributed.ranks_of("test", None, 1).transport.startswith("messages"), good
+    if rank == 0:
+        tcp_relay.stop(folder)
+    else:
+        time.sleep(0.3)
+    return [good, timed(1.5), timed(1.5)]

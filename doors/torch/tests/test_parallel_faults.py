@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ranks that die, fail, come late or disagree: every other rank ends with an error that names the culprit, in time; none hangs."""
+
+import parallel_faults
+import pytest
+from parallel_cases import spawn
+
+TRANSPORTS = ("shm", "messages")
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request):
+    return request.param
+
+
+def run(body, transport, folder, *args, size=3):
+    outcomes = spawn(body, size, folder, *args, environment={"ADDNORM_TRANSPORT": transport})
+    return [outcome.get("returned", outcome) for outcome in outcomes]
+
+
+def assert_failed(outcome, kinds, seconds, *words):
+    kind, text, took = outcome
+    assert kind in kinds and all(word in text for word in words), outcome
+    assert text.startswith("addnorm.matmul_all_reduce_add_rms_norm: "), text
+    assert took <= seconds, outcome
+
+
+@pytest.mark.parametrize("in_call", [False, True])
+def test_killed_rank(transport, in_call, tmp_path):
+    first, dead, last = run(parallel_faults.killed, transport, tmp_path, in_call)
+    assert dead == {}
+    for outcome in (first, last):
+        # Over messages only a neighbour sees a death at once; the rest hear of it by the deadline.
+        assert_failed(
+            outcome, ("PeerError", "PeerTimeoutError"), 5 if transport == "shm" else 21, *(["rank 1"] if transport == "shm" else [])
+        )
+
+
+def test_rank_that_raises_before_the_call(transport, tmp_path):
+    first, failed, last = run(parallel_faults.raises_before, transport, tmp_path)
+    assert failed["error"] == "RuntimeError"
+    for outcome in (first, last):
+        assert_failed(
+            outcome, ("PeerError", "PeerTimeoutError"), 5 if transport == "shm" else 21, *(["rank 1"] if transport == "shm" else [])
+        )
+
+
+def test_rank_that_never_connects(transport, tmp_path):
+    first, _, last = run(parallel_faults.never_connects, transport, tmp_path)
+    for kind, text, took in (first, last):
+        assert kind == "PeerTimeoutError" and "could not be connected within 1.5 s" in text and took < 3, (kind, text, took)
+
+
+def test_late_rank(transport, tmp_path):
+    outcomes = run(parallel_faults.late, transport, tmp_path)
+    for rank, (first, second, third) in enumerate(outcomes):
+        if rank != 1:
+            assert_failed(first, ("PeerTimeoutError",), 2.0, *(["rank 1"] if transport == "shm" else []))
+            assert first[2] >= 0.9, "the error came before the deadline"
+            assert second[0] == first[0] and second[2] < 0.5, "the second call did not fail at once with the same cause"
+        else:
+            assert first[0] in ("PeerError", "PeerTimeoutError"), first
+        assert third[:2] == ["", "500.0"], "the ranks did not recover"
+
+
+def test_slow_is_not_dead(transport, tmp_path):
+    for kind, text, took in run(parallel_faults.slow_but_in_time, transport, tmp_path):
+        assert kind == "" and took < 10, (kind, text, took)
+
+
+def test_disagreement(transport, tmp_path):
+    words = {"residual": "fingerprint of residual and gamma"}
+    for found in run(parallel_faults.other_arguments, transport, tmp_path):
+        for name, outcome in found.items():
+            assert_failed(outcome, ("PeerError",), 10, "ranks disagree", "rank 1", words.get(name, name))
+
+
+def test_refused_arguments(transport, tmp_path):
+    outcomes = run(parallel_faults.refused_arguments, transport, tmp_path)
+    for rank, (python, core, after) in enumerate(outcomes):
+        if rank == 1:
+            assert python[0] == "TypeError" and "argument 'gamma' is of type NoneType" in python[1]
+            assert core[0] == "ValueError" and "argument 'gamma' has shape [3], expected [4]" in core[1]
+        else:
+            for outcome in (python, core):
+                assert_failed(outcome, ("PeerError",), 10, "rank 1 refused its arguments")
+        assert after[:2] == ["", "500.0"], after
+
+
+def test_transports_differ(tmp_path):
+    for outcome in run(parallel_faults.transports_differ, "", tmp_path):
+        assert_failed(outcome, ("PeerError",), 10, "ranks ask for different transports (shm on rank 0, messages on rank 1, shm on rank 2)")
