@@ -124,7 +124,10 @@ Status MakeSegment(const char* name, size_t bytes, Descriptor* segment) {
 
 Status MakeLife(Descriptor* life, Descriptor* keep) {
   *life = Descriptor(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));  // close-on-exec by itself
-  if (*life) return Status();
+  return *life ? Status() : MakePipeLife(life, keep);
+}
+
+Status MakePipeLife(Descriptor* life, Descriptor* keep) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return Status::Error(Code::kUnsupported, "shared memory: cannot make a pipe: %s", std::strerror(errno));
   *life = Descriptor(ends[0]);

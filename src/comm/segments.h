@@ -16,7 +16,9 @@ Status MakeSegment(const char* name, size_t bytes, Descriptor* segment);
 /// The address range of an arena. Sparse: larger than any machine's memory, so that it never has to grow.
 size_t ArenaRange();
 /// Becomes readable, or hung up, when this process ends: a pidfd, or on older kernels the reading end of a pipe that `keep` keeps open.
+/// The pipe is the poorer one: forked children keep it open, too.
 Status MakeLife(Descriptor* life, Descriptor* keep);
+Status MakePipeLife(Descriptor* life, Descriptor* keep);
 
 /// What a process holds of its group.
 struct Segments {

@@ -69,6 +69,7 @@ Status MakeThreadRanks(std::span<std::unique_ptr<Communicator>> ranks) {
     std::memset(group->words.get(), 0, Board::Bytes(size));
     group->arenas.resize(ranks.size());
     std::vector<std::unique_ptr<Communicator>> made;
+    made.reserve(ranks.size());
     for (int r = 0; r < size; ++r) {
       made.push_back(comm::MakeBoardRanks(std::make_unique<HeapArenas>(group, r), group->words.get(), size, r, {}));
     }
