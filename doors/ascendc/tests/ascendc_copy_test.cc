@@ -117,7 +117,10 @@ TEST(Copy, StridesInBlocksOf32Bytes) {
     DataCopy(local, in, DataCopyParams(3, 2, 1, 1));   // 16 floats of every 24, to 16 of every 24
     DataCopy(out, local, DataCopyParams(3, 2, 1, 0));  // packed
   });
-  for (size_t i = 0; i < 48; ++i) EXPECT_EQ(out[i], static_cast<float>(i / 16 * 24 + i % 16 + 1));
+  for (size_t i = 0; i < 48; ++i) {
+    const size_t from = i / 16 * 24 + i % 16 + 1;
+    EXPECT_EQ(out[i], static_cast<float>(from));
+  }
   EXPECT_EQ(out[48], 0.0f);
 }
 TEST(Copy, PadFillsAroundEachRun) {
