@@ -90,6 +90,13 @@ std::span<const int64_t> Lead(std::span<const int64_t> shape, size_t rank) {
 }
 std::span<const int64_t> Tail(std::span<const int64_t> shape, size_t rank) { return shape.last(std::min(rank, shape.size())); }
 
+// The bias gives its gradient's type and nothing else, so that the core never sees it.
+void CheckBias(const char* api, const Tensor& bias, std::span<const int64_t> shape) {
+  if (!bias || std::ranges::equal(bias.shape(), shape)) return;
+  Check(Status::Error(Code::kBadShape, "%s: argument 'bias' has shape %s, expected %s", api, ShapeText(bias.shape()).c_str(),
+                      ShapeText(shape).c_str()));
+}
+
 }  // namespace
 
 void DropoutAddNormBackward(StableIValue* stack, uint64_t, uint64_t) {
@@ -121,6 +128,7 @@ void DropoutAddNormBackward(StableIValue* stack, uint64_t, uint64_t) {
   const std::span<const int64_t> lead = Lead(shape, rank);
   const std::span<const int64_t> tail = Tail(shape, rank);
   ViewStats(call.stats, lead, &problem);
+  CheckBias(kBackwardApi, call.bias, tail);
 
   const auto wanted = [&](int i) { return (call.wanted >> i & 1) != 0; };
   std::array<Tensor, 6> results = {
@@ -180,6 +188,7 @@ void LayerNormBackward(StableIValue* stack, uint64_t, uint64_t) {
   const TensorView dy_view = View(kLayerNormApi, "grad_out", grad_out, rank), x_view = View(kLayerNormApi, "input", input, rank);
   const TensorView mean_view = View(kLayerNormApi, "mean", mean, 0), rstd_view = View(kLayerNormApi, "rstd", rstd, 0);
   const TensorView weight_view = View(kLayerNormApi, "weight", weight, rank);
+  CheckBias(kLayerNormApi, bias, Tail(x_view.shape, rank));
   TensorView dx, dweight, dbias;
   std::array<Tensor, 3> results = {
       Gradient((wanted & 1) != 0, x_view.shape, dtype, &dx),

@@ -7,6 +7,12 @@
 #include <string>
 
 namespace addnorm::torch_door {
+
+std::string ShapeText(std::span<const int64_t> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
+  return text + "]";
+}
 namespace {
 
 using torch::stable::detail::to;
@@ -82,6 +88,21 @@ std::string NameOfNumber(int32_t number) {
     if (entry.number() == number) return entry.name;
   }
   return "dtype number " + std::to_string(number);
+}
+
+// Torch counts elements without a look at overflow, and says no more than that some call failed.
+void CheckSize(const char* api, const char* name, const Tensor& tensor) {
+  const std::span<const int64_t> shape = tensor.shape();
+  int64_t bytes = 8;
+  bool fits = true;
+  for (const int64_t size : shape) fits = fits && !__builtin_mul_overflow(bytes, std::max<int64_t>(size, 1), &bytes);
+  if (fits) return;
+  Check(Status::Error(Code::kBadShape, "%s: argument '%s' has shape %s, expected dimensions whose product fits in memory", api, name,
+                      ShapeText(shape).c_str()));
+}
+
+[[noreturn]] void ThrowNoMemory(const char* what, std::span<const int64_t> shape) {
+  throw std::runtime_error(std::string("torch.ops.addnorm.memory: ") + what + " of shape " + ShapeText(shape) + " could not be allocated");
 }
 
 }  // namespace
@@ -171,11 +192,14 @@ DType AnyType(const char* api, const char* name, const Tensor& tensor, const cha
 }
 
 void MakeContiguous(Tensor& tensor) {
-  AtenTensorHandle again = nullptr;
+  AtenTensorHandle again = nullptr, owned = nullptr;
   STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(tensor.get(), &again));
-  const torch::stable::Tensor copy = torch::stable::contiguous(torch::stable::Tensor(again));
-  AtenTensorHandle owned = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &owned));
+  try {
+    const torch::stable::Tensor copy = torch::stable::contiguous(torch::stable::Tensor(again));
+    STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_new_tensor_handle(copy.get(), &owned));
+  } catch (const std::exception&) {
+    ThrowNoMemory("a contiguous copy of an argument", tensor.shape());
+  }
   tensor = Tensor(owned);
 }
 
@@ -202,6 +226,7 @@ bool IsRowStrided(std::span<const int64_t> shape, std::span<const int64_t> strid
 TensorView View(const char* api, const char* name, Tensor& tensor, size_t inner_rank) {
   if (!tensor) return {};
   const DType dtype = FloatType(api, name, tensor);
+  CheckSize(api, name, tensor);
   if (!IsRowStrided(tensor.shape(), tensor.strides(), inner_rank)) MakeContiguous(tensor);
   return {tensor.data(), dtype, tensor.shape(), tensor.strides()};
 }
@@ -215,8 +240,10 @@ Tensor Empty(std::span<const int64_t> shape, DType dtype) {
     stride *= shape[dim] > 1 ? shape[dim] : 1;
   }
   AtenTensorHandle handle = nullptr;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(static_cast<int64_t>(shape.size()), shape.data(), strides.data(), NumberOf(dtype),
-                                                         Numbers().cpu, 0, &handle));
+  if (aoti_torch_empty_strided(static_cast<int64_t>(shape.size()), shape.data(), strides.data(), NumberOf(dtype), Numbers().cpu, 0,
+                               &handle) != AOTI_TORCH_SUCCESS) {
+    ThrowNoMemory("an output", shape);
+  }
   return Tensor(handle);
 }
 

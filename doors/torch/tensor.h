@@ -60,6 +60,8 @@ class Arguments {
 // Hands `results` to the caller of a boxed kernel.
 void Return(std::span<Tensor> results, StableIValue* stack);
 
+// "[2, 3]"
+std::string ShapeText(std::span<const int64_t> shape);
 // The element type of a tensor that must be floating point. `api` and `name` are for the message.
 DType FloatType(const char* api, const char* name, const Tensor& tensor);
 

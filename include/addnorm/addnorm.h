@@ -49,7 +49,7 @@ struct ForwardProblem {
   TensorView y = {};        // [A.., R..], any type; absent = only the statistics and the sum
   TensorView prenorm = {};  // [A.., R..]: h rounded once; absent = not wanted
   TensorView keep = {};     // [A.., R..] bool: true = kept; all true without dropout
-  TensorView mean = {};     // [A..] or [A.., 1..]: fl(mean_hi + mean_lo) if mean_lo is absent, else mean_hi; LayerNorm only
+  TensorView mean = {};     // [A..] or [A.., 1..]: fl(mean_hi + mean_lo) if mean_lo is absent, else mean_hi; 0 for RMSNorm
   TensorView mean_lo = {};  // [A..]: what rounding took from the mean (saved for backward)
   TensorView rstd = {};     // [A..] or [A.., 1..]
   /// The type h is rounded to under norm.from_rounded; used only where `prenorm` is absent.

@@ -20,6 +20,9 @@ class Checker {
     if (!view) return Fail(Status::Error(Code::kNullArg, "%s: argument '%s' is absent, expected a tensor", api_, reference_));
     shape_ = view.shape;
     wide_ = view.dtype == DType::kF64;
+    if (shape_.empty()) {
+      return Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has shape [], expected at least one dimension", api_, reference_));
+    }
     if (normalized_rank < 1 || static_cast<size_t>(normalized_rank) > shape_.size()) {
       return Fail(Status::Error(Code::kBadShape, "%s: normalized_rank is %d, expected 1 to %zu, the rank of '%s'", api_, normalized_rank,
                                 shape_.size(), reference_));
@@ -163,8 +166,10 @@ class Checker {
       const bool is_weight = std::strcmp(name, NameOfField("weight")) == 0, is_residual = std::strcmp(name, NameOfField("residual")) == 0;
       const bool swapped = shape_.size() > trailing_.size() &&
                            ((is_weight && view.shape.size() == shape_.size()) || (is_residual && view.shape.size() == trailing_.size()));
-      Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has shape %s, expected %s%s", api_, name, ShapeText(view.shape).c_str(),
-                         ShapeText(want).c_str(), swapped ? " (are weight and residual swapped?)" : ""));
+      const bool of_reference = !swapped && want.data() == shape_.data() && want.size() == shape_.size();
+      Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has shape %s, expected %s%s%s%s%s", api_, name, ShapeText(view.shape).c_str(),
+                         ShapeText(want).c_str(), swapped ? " (are weight and residual swapped?)" : "",
+                         of_reference ? ", the shape of '" : "", of_reference ? reference_ : "", of_reference ? "'" : ""));
     } else if (!view.strides.empty() && view.strides.size() != view.shape.size()) {
       Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has %zu strides, expected %zu, one per dimension", api_, name,
                          view.strides.size(), view.shape.size()));

@@ -187,6 +187,8 @@ def _has_samples(arg, dim) -> bool:
 
 def _loop(call, info, in_dims, args):
     """One call per sample: always right."""
+    if info.batch_size == 0:
+        raise ValueError("torch.ops.addnorm.vmap: a batch of 0 samples, expected at least 1 where each sample is a call of its own")
     results = []
     for sample in range(info.batch_size):
         results.append(call(*(arg.select(dim, sample) if _has_samples(arg, dim) else arg for arg, dim in zip(args, in_dims, strict=True))))

@@ -51,7 +51,7 @@ CASES = {
     "rank": (
         lambda: dropout_add(torch.tensor(1.0), weight=None),
         ValueError,
-        "addnorm.dropout_add_layer_norm: normalized_rank is 1, expected 1 to 0, the rank of 'x0'",
+        "addnorm.dropout_add_layer_norm: argument 'x0' has shape [], expected at least one dimension",
     ),
     "swapped": (
         lambda: addnorm.dropout_add_layer_norm(X, W, R, None, 0.0, 1e-5),
@@ -66,7 +66,37 @@ CASES = {
     "residual shape": (
         lambda: dropout_add(residual=torch.ones(2, 8)),
         ValueError,
-        "addnorm.dropout_add_layer_norm: argument 'residual' has shape [2, 8], expected [2, 3, 8]",
+        "addnorm.dropout_add_layer_norm: argument 'residual' has shape [2, 8], expected [2, 3, 8], the shape of 'x0'",
+    ),
+    "elements beyond counting": (
+        lambda: dropout_add(torch.empty(1).expand(2**31, 2**31), residual=None, weight=None),
+        ValueError,
+        "addnorm.dropout_add_layer_norm: argument 'x0' has shape [2147483648, 2147483648], expected dimensions whose product fits in memory",
+    ),
+    "a copy beyond memory": (
+        lambda: addnorm.layer_norm(torch.empty(1, 1).expand(2**44, 8), 8),
+        RuntimeError,
+        "addnorm.layer_norm: a contiguous copy of an argument of shape [17592186044416, 8] could not be allocated",
+    ),
+    "an output beyond memory": (
+        lambda: addnorm.rms_norm(torch.empty(1, 8).expand(2**44, 8), 8),
+        RuntimeError,
+        "addnorm.rms_norm: an output of shape [17592186044416, 8] could not be allocated",
+    ),
+    "bias of another length": (
+        lambda: backward(bias=torch.ones(3)),
+        ValueError,
+        "addnorm.layer_norm_backward: argument 'bias' has shape [3], expected [8]",
+    ),
+    "grad_out and input": (
+        lambda: backward(grad_out=torch.ones(6, 8)),
+        ValueError,
+        "addnorm.layer_norm_backward: argument 'input' has shape [2, 3, 8], expected [6, 8], the shape of 'grad_out'",
+    ),
+    "vmap over nothing with dropout": (
+        lambda: torch.vmap(lambda a: addnorm.dropout_add_layer_norm(a, None, W, None, 0.3, 1e-5, seed=3))(torch.ones(0, 2, 8)),
+        ValueError,
+        "torch.ops.addnorm.vmap: a batch of 0 samples, expected at least 1 where each sample is a call of its own",
     ),
     "weight length": (
         lambda: addnorm.rms_norm(X, 8, torch.ones(7)),
@@ -237,7 +267,7 @@ CASES = {
     "grad_out shape": (
         lambda: backward(grad_out=X[:1]),
         ValueError,
-        "addnorm.layer_norm_backward: argument 'input' has shape [2, 3, 8], expected [1, 3, 8]",
+        "addnorm.layer_norm_backward: argument 'input' has shape [2, 3, 8], expected [1, 3, 8], the shape of 'grad_out'",
     ),
     "statistics shape": (
         lambda: backward(rstd=torch.ones(2)),
@@ -257,7 +287,7 @@ CASES = {
     "x2 shape": (
         lambda: add_grad(x2=R[0]),
         ValueError,
-        "addnorm.add_layer_norm_grad: argument 'x2' has shape [3, 8], expected [2, 3, 8]",
+        "addnorm.add_layer_norm_grad: argument 'x2' has shape [3, 8], expected [2, 3, 8], the shape of 'dy'",
     ),
     "gamma dtype": (
         lambda: add_grad(gamma=W.to(F64)),
