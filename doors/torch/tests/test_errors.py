@@ -71,7 +71,8 @@ CASES = {
     "elements beyond counting": (
         lambda: dropout_add(torch.empty(1).expand(2**31, 2**31), residual=None, weight=None),
         ValueError,
-        "addnorm.dropout_add_layer_norm: argument 'x0' has shape [2147483648, 2147483648], expected dimensions whose product fits in memory",
+        "addnorm.dropout_add_layer_norm: argument 'x0' has shape [2147483648, 2147483648], expected dimensions whose product fits in "
+        "memory",
     ),
     "a copy beyond memory": (
         lambda: addnorm.layer_norm(torch.empty(1, 1).expand(2**44, 8), 8),
