@@ -33,7 +33,8 @@ struct News {
 
 class Engine {
  public:
-  Engine(std::vector<Line> lines, int rank) : lines_(std::move(lines)), sends_(lines_.size()), recvs_(lines_.size()), rank_(rank) {}
+  Engine(std::vector<Line> lines, int rank)
+      : lines_(std::move(lines)), sends_(lines_.size()), recvs_(lines_.size()), rank_(rank), failed_(lines_.size()) {}
   ~Engine() { CloseMesh({lines_}); }
 
   int32_t Start(const MessageExchange& exchange, uint64_t* ticket, char* error, size_t error_bytes) {
@@ -78,6 +79,19 @@ class Engine {
     }
   }
 
+  void CallRoll(int64_t timeout_ns, uint8_t* failed) {
+    const auto deadline = Clock::now() + std::chrono::nanoseconds(timeout_ns);
+    do {
+      std::vector<pollfd> polls;
+      for (size_t q = 0; q < lines_.size(); ++q) {
+        if (Hear(q) && failed_[q] == 0) polls.push_back({lines_[q].news, POLLIN, 0});
+      }
+      if (polls.empty()) break;
+      poll(polls.data(), polls.size(), 1);
+    } while (Clock::now() < deadline);
+    std::ranges::copy(failed_, failed);
+  }
+
   void Fail(int32_t result, const char* text) {
     News news = {.result = result};
     std::snprintf(news.text, sizeof(news.text), "%s", text);
@@ -99,6 +113,7 @@ class Engine {
     if (lines_[q].news < 0) return false;
     News news;
     const ssize_t got = recv(lines_[q].news, &news, sizeof(news), MSG_DONTWAIT);
+    if (got == sizeof(news)) failed_[q] = 1;
     if (got == sizeof(news) && heard_.result == kMessageOk) heard_ = news;
     return got != 0;
   }
@@ -135,6 +150,7 @@ class Engine {
   const int rank_;
   uint64_t last_ = 0;
   News heard_;
+  std::vector<uint8_t> failed_;
 };
 
 }  // namespace
@@ -180,7 +196,8 @@ MessageEngine MakeSocketEngine(std::vector<Line> lines, int rank) {
                 delete static_cast<Engine*>(context);
                 return 0;
               },
-          .fail = [](void* context, int32_t result, const char* text) { static_cast<Engine*>(context)->Fail(result, text); }};
+          .fail = [](void* context, int32_t result, const char* text) { static_cast<Engine*>(context)->Fail(result, text); },
+          .roll_call = [](void* context, int64_t timeout, uint8_t* failed) { static_cast<Engine*>(context)->CallRoll(timeout, failed); }};
 }
 
 }  // namespace addnorm::test

@@ -43,9 +43,10 @@ bool Blames(const Trial& trial, const char* text) {
   const std::string who = std::to_string(trial.victim);
   if (trial.fault == Fault::kMismatch) return all.find(" on rank " + who) != std::string::npos;
   // "shared memory, rank 0 of 3: rank 1 died": who says it comes before the colon.
-  if (all.find("rank " + who + " ", std::min(all.find(": "), all.size())) != std::string::npos) return true;
-  // At a deadline over messages: the ranks that the first to give up had waited for, "... from rank 0 2", which may have waited themselves.
-  return trial.messages && Late(trial.fault) && all.find("before the deadline from rank") != std::string::npos;
+  if (!(trial.messages && Late(trial.fault)) && all.find("rank " + who + " ", std::min(all.find(": "), all.size())) != std::string::npos)
+    return true;
+  const std::string names = "no word from rank " + who;  // over messages, and no other
+  return Late(trial.fault) && all.ends_with(names);
 }
 
 class Judgement {

@@ -40,7 +40,7 @@ struct MessageEngine {
   int32_t (*start)(void* context, const MessageExchange* exchange, int64_t timeout_ns, uint64_t* ticket, char* error,
                    size_t error_bytes) = nullptr;
   /// Returns when all ranges have arrived here and all of this rank's have been read, or an error within timeout_ns. Each ticket is waited
-  /// for at most once, in the order of the starts of its kind. After an error only fail and release are called.
+  /// for at most once, in the order of the starts of its kind. After an error only fail, roll_call and release are called.
   int32_t (*wait)(void* context, uint64_t ticket, int64_t timeout_ns, char* error, size_t error_bytes) = nullptr;
   /// Gives up the context and what was started and not waited for. Not 0: memory of an exchange may still be touched, and is never freed.
   /// May be null.
@@ -49,6 +49,9 @@ struct MessageEngine {
   /// with the same, instead of at their deadlines. Called once, after the first error. May be null: who does not need the rank that has
   /// died, but one that has noticed and given up, then waits until the deadline.
   void (*fail)(void* context, int32_t result, const char* text) = nullptr;
+  /// After fail: sets failed[q] to 1 for each rank q that has called fail, too, and returns when all have or timeout_ns is over. A deadline
+  /// that has passed thus names the ranks that are not even there to notice. May be null.
+  void (*roll_call)(void* context, int64_t timeout_ns, uint8_t* failed) = nullptr;
 };
 
 /// Takes over engine.context: `release` is called when the communicator is destroyed, or here if this fails.

@@ -53,6 +53,7 @@ class Engine {
   Engine(MPI_Comm data, MPI_Comm news) : data_(data), news_(news) {
     MPI_Comm_rank(data, &rank_);
     MPI_Comm_size(data, &ranks_);
+    failed_ranks_.resize(static_cast<size_t>(ranks_));
   }
 
   int32_t Start(const MessageExchange& exchange, uint64_t* ticket, char* error, size_t error_bytes) {
@@ -103,6 +104,17 @@ class Engine {
     }
   }
 
+  void CallRoll(int64_t timeout_ns, uint8_t* failed) {
+    failed_ranks_[static_cast<size_t>(rank_)] = 1;
+    const auto all = [&] {
+      while (Hear()) {
+      }
+      return std::ranges::count(failed_ranks_, uint8_t{1}) == ranks_;
+    };
+    (void)TestUntil(std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns), all);
+    std::ranges::copy(failed_ranks_, failed);
+  }
+
   /// True if this may be destroyed. After a failure messages may still be under way, and freeing a communicator might wait for the dead.
   bool Release() {
     int over = 0;
@@ -144,6 +156,7 @@ class Engine {
     int there = 0;
     MPI_Status from;
     if (MPI_Iprobe(MPI_ANY_SOURCE, 0, news_, &there, &from) != MPI_SUCCESS || there == 0) return false;
+    failed_ranks_[static_cast<size_t>(from.MPI_SOURCE)] = 1;
     return MPI_Recv(&heard_, sizeof(heard_), MPI_BYTE, from.MPI_SOURCE, 0, news_, MPI_STATUS_IGNORE) == MPI_SUCCESS;
   }
 
@@ -152,6 +165,7 @@ class Engine {
   uint64_t last_ = 0;
   bool failed_ = false;
   News saying_, heard_;
+  std::vector<uint8_t> failed_ranks_;
   std::map<uint64_t, Flight> flights_;
 };
 
@@ -171,7 +185,8 @@ inline Status MakeMessages(MPI_Comm data, MPI_Comm news, int rank, int ranks, st
              delete static_cast<Engine*>(context);
              return 0;
            },
-       .fail = [](void* context, int32_t result, const char* text) { static_cast<Engine*>(context)->Fail(result, text); }},
+       .fail = [](void* context, int32_t result, const char* text) { static_cast<Engine*>(context)->Fail(result, text); },
+       .roll_call = [](void* context, int64_t timeout, uint8_t* failed) { static_cast<Engine*>(context)->CallRoll(timeout, failed); }},
       out);
 }
 

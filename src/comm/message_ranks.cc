@@ -24,6 +24,9 @@ struct Closing {
 };
 static_assert(sizeof(Closing) == 256, "no padding: the bytes cross processes");
 
+/// How long a rank whose deadline has passed waits for word from the others.
+constexpr std::chrono::milliseconds kRollCall(30);
+
 struct Free {
   void operator()(std::byte* p) const { std::free(p); }
 };
@@ -117,7 +120,8 @@ class MessageRanks final : public Communicator {
   Status Finish(Closing closing);
 
   int64_t TimeLeft() const { return std::max<int64_t>(std::chrono::nanoseconds(deadline_ - std::chrono::steady_clock::now()).count(), 0); }
-  Status Fail(Cause cause, const std::string& text, bool known_to_all = false);
+  Status Fail(Cause cause, std::string text, bool known_to_all = false);
+  std::string CallRoll();
   Status Misuse(const char* what, size_t b);
 
   const MessageEngine engine_;
@@ -137,13 +141,25 @@ class MessageRanks final : public Communicator {
   Flights partials_, results_;
 };
 
-Status MessageRanks::Fail(Cause cause, const std::string& text, bool known_to_all) {
+/// After the deadline: the ranks that have not noticed it themselves are those that everybody waits for.
+std::string MessageRanks::CallRoll() {
+  std::vector<uint8_t> failed(headers_.size());
+  engine_.roll_call(engine_.context, std::chrono::nanoseconds(kRollCall).count(), failed.data());
+  std::string names;
+  for (size_t q = 0; q < failed.size(); ++q) {
+    if (failed[q] == 0 && q != static_cast<size_t>(rank())) names += (names.empty() ? "; no word from rank " : ", ") + std::to_string(q);
+  }
+  return names;
+}
+
+Status MessageRanks::Fail(Cause cause, std::string text, bool known_to_all) {
   state_ = State::kIdle;
+  if (engine_.fail != nullptr && !known_to_all) {
+    engine_.fail(engine_.context, cause == Cause::kLate ? kMessageLate : kMessageFailed, text.c_str());
+    if (cause == Cause::kLate && engine_.roll_call != nullptr) text += CallRoll();
+  }
   cause_ = Status::Error(CodeOf(cause), "%s, rank %d of %d, call %llu: %s", transport(), rank(), size(),
                          static_cast<unsigned long long>(call_), text.c_str());
-  // What all ranks have seen in the same exchange needs no telling.
-  if (engine_.fail != nullptr && !known_to_all)
-    engine_.fail(engine_.context, cause == Cause::kLate ? kMessageLate : kMessageFailed, text.c_str());
   return cause_;
 }
 
