@@ -21,6 +21,7 @@ for program in build/release/bench/bench_* build/release/doors/aclnn/bench/aclnn
 done
 if .venv/bin/python -c 'import addnorm' 2>/dev/null; then
   run .venv/bin/python bench/bench_torch.py
+  run .venv/bin/python bench/bench_parallel.py
   echo "== call_cost"
   if ! .venv/bin/python bench/call_cost.py --json build/bench/call_cost.json; then
     # It writes its figures before it judges them.
