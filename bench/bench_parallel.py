@@ -64,8 +64,8 @@ def reduced(total, residual, gamma):
 
 
 def interleave(calls: dict, seconds: float) -> dict:
-    """Median seconds per call. A sample is one call, or as many in a row as fill 5 ms. Both ranks run the same calls: rank 0 tells which."""
-    plan = []
+    """Median seconds per call. A sample is one call, or as many in a row as fill 5 ms. Both ranks run the same: rank 0 tells how many."""
+    plan, per_round = [], 0.0
     for call in calls.values():
         for _ in range(2):
             dist.barrier()
@@ -73,7 +73,8 @@ def interleave(calls: dict, seconds: float) -> dict:
             call()
             once = time.perf_counter() - start
         plan.append(max(1, int(5e-3 / once)))
-    plan.append(max(7, min(200, int(seconds / (sum(plan) * once)))))
+        per_round += plan[-1] * once
+    plan.append(max(7, min(200, int(seconds / per_round))))
     plan = torch.tensor(plan)
     dist.broadcast(plan, 0)
     *counts, rounds = plan.tolist()

@@ -4,6 +4,7 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _EXAMPLE = re.compile(r"^<!-- example: (\S+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = dict(_EXAMPLE.findall(_TEXT))
-NAMES = {"python", "ascend-run", "cmake", "example.cc", "example.c", "ascendc"}
+NAMES = {"python", "parallel", "ascend-run", "cmake", "example.cc", "example.c", "ascendc"}
 
 
 def run(command, folder) -> str:
@@ -61,6 +62,16 @@ def test_python(tmp_path):
     (tmp_path / "example.py").write_text(EXAMPLES["python"], encoding="utf-8")
     printed = run([sys.executable, "example.py"], tmp_path).splitlines()
     assert printed == ["torch.Size([2, 16, 64]) torch.Size([2, 16, 64]) torch.Size([64])", "torch.bfloat16 torch.bfloat16"]
+
+
+def test_parallel(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    # Another program may have the port of the text.
+    (tmp_path / "example.py").write_text(EXAMPLES["parallel"].replace("29511", str(port)), encoding="utf-8")
+    printed = run([sys.executable, "example.py"], tmp_path).split()
+    assert sorted(printed) == sorted("torch.Size([6, 32]) True torch.Size([6, 32]) True".split())
 
 
 def test_ascend_script(tmp_path):

@@ -46,6 +46,7 @@ class Ranks:
         return f"<addnorm rank {self.rank} of {self.size} over {self.transport if self.close.alive else 'nothing, closed'}>"
 
 
+_default_group = dist.GroupMember if dist.is_available() else None
 _connected: "weakref.WeakKeyDictionary[object, Ranks]" = weakref.WeakKeyDictionary()
 
 
@@ -87,8 +88,9 @@ def resolve(api: str, group):
 
 def ranks_of(api: str, group, timeout: float) -> Ranks:
     """The connected ranks of `group`."""
-    group = resolve(api, group)
-    return _connected.get(group) or _connect(api, group, None, timeout)
+    # The default group without resolve()'s checks, which cost more than the lookup.
+    found = resolve(api, group) if group else _default_group.WORLD if _default_group else None
+    return (_connected.get(found) if found is not None else None) or _connect(api, resolve(api, found), None, timeout)
 
 
 def connect(group=None, transport: str | None = None, timeout=None) -> Ranks:

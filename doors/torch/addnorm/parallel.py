@@ -16,6 +16,9 @@ from addnorm import _errors, distributed
 _ops = torch.ops.addnorm_parallel
 _matmul = _ops.matmul_all_reduce_add_rms_norm.default
 _reduce = _ops.all_reduce_add_rms_norm.default
+_is_compiling = torch.compiler.is_compiling
+_is_grad_enabled = torch.is_grad_enabled
+_strided = torch.strided
 _COMM_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # the core's numbers
 _FORWARD_ONLY = "forward only: it has no gradient. Call it under torch.no_grad(), or with tensors that require none"
 
@@ -131,15 +134,18 @@ def all_reduce_add_rms_norm(
     """
     api = "addnorm.all_reduce_add_rms_norm"
     seconds = distributed.seconds(api, timeout)
-    if torch.compiler.is_compiling():
+    if _is_compiling():
         name = _group_name(api, group)
         _check_reduce(api, partial, residual, gamma, epsilon, comm_turn)
         return torch.ops.addnorm.all_reduce_add_rms_norm(
             partial, residual, gamma, name, epsilon, comm_turn, bool(per_rank_residual), seconds
         )
     ranks = distributed.ranks_of(api, group, seconds)
-    with _Telling(ranks, seconds):
+    try:
         _check_reduce(api, partial, residual, gamma, epsilon, comm_turn)
+    except Exception:
+        ranks.refuse(seconds)
+        raise
     try:
         return _reduce(partial, residual, gamma, ranks.handle, epsilon, comm_turn, bool(per_rank_residual), seconds)
     except (RuntimeError, ValueError) as error:
@@ -165,15 +171,18 @@ def call(
         epsilon, bias, antiquant_scale, antiquant_offset, dequant_scale, antiquant_group_size, comm_turn, x2.handle if prepared else 0,
     )  # fmt: skip
     weights = None if prepared else x2
-    if torch.compiler.is_compiling():
+    if _is_compiling():
         name = _group_name(api, group)
         check_all(distributed.resolve(api, group).size() if check is not None else None)
         return torch.ops.addnorm.matmul_all_reduce_add_rms_norm(
             x1, weights, residual, gamma, name, *arguments, _COMM_DTYPES[comm_dtype], bool(per_rank_residual), ascend, seconds
         )
     ranks = distributed.ranks_of(api, group, seconds)
-    with _Telling(ranks, seconds):
+    try:
         check_all(ranks.size)
+    except Exception:
+        ranks.refuse(seconds)
+        raise
     try:
         return _matmul(
             x1, weights, residual, gamma, ranks.handle, *arguments, _COMM_DTYPES[comm_dtype], bool(per_rank_residual), ascend, seconds
@@ -185,25 +194,10 @@ def call(
 # ---- Rules that only Python can see. ---------------------------------------------------------------------------------
 
 
-class _Telling:
-    """A refusal inside is told to the other ranks, which wait for this one."""
-
-    __slots__ = ("_ranks", "_seconds")
-
-    def __init__(self, ranks, seconds):
-        self._ranks, self._seconds = ranks, seconds
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if kind is not None:
-            self._ranks.refuse(self._seconds)
-        return False
-
-
 def _check_tensors(api: str, **tensors) -> None:
     for name, tensor in tensors.items():
+        if type(tensor) is Tensor and tensor.is_cpu and tensor.layout is _strided:
+            continue  # the rest costs a microsecond, and a call of one row takes few
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{api}: argument '{name}' is of type {type(tensor).__name__}, expected a Tensor")
         if tensor.device.type != "cpu" or tensor.layout is not torch.strided:
@@ -232,7 +226,7 @@ def _check_epsilon(api: str, epsilon) -> None:
 
 
 def _check_grad(api: str, **tensors) -> None:
-    if not torch.is_grad_enabled():
+    if not _is_grad_enabled():
         return
     for name, tensor in tensors.items():
         if isinstance(tensor, Tensor) and tensor.requires_grad:
