@@ -35,6 +35,26 @@ class DimsText {
   char text_[kMaxRank * 22 + 3];
 };
 
+// What the core calls it; types that no operator takes are float, and refused before anybody looks.
+DType CoreType(aclDataType dtype) {
+  switch (static_cast<int>(dtype)) {
+    case ACL_FLOAT16:
+      return DType::kF16;
+    case ACL_BF16:
+      return DType::kBF16;
+    case ACL_INT8:
+      return DType::kI8;
+    case ACL_INT32:
+      return DType::kI32;
+    case ACL_INT64:
+      return DType::kI64;
+    case ACL_UINT64:
+      return DType::kU64;
+    default:
+      return DType::kF32;
+  }
+}
+
 bool IsSupported(aclDataType dtype) { return dtype == ACL_FLOAT || dtype == ACL_FLOAT16 || dtype == ACL_BF16; }
 
 }  // namespace
@@ -94,7 +114,7 @@ bool Call::Take(int slot, const char* name, const aclTensor* handle, Role role, 
   o.present = true;
   o.role = role;
   o.acl_dtype = tensor->dtype;
-  o.dtype = tensor->dtype == ACL_FLOAT16 ? DType::kF16 : tensor->dtype == ACL_BF16 ? DType::kBF16 : DType::kF32;
+  o.dtype = CoreType(o.acl_dtype);
   o.format = tensor->format;
   o.created_rank = static_cast<int>(tensor->rank);
   o.view.rank = std::min(o.created_rank, kMaxRank);
@@ -255,8 +275,8 @@ aclnnStatus Call::Finish(addnorm::Status (*make_plan)(const Executor&, Plan*)) n
     o.Locate();
   }
   const Clash clash = FindClash(e);
-  if (clash && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap, "'%s' memory %s with '%s', expected memory of its own or exactly an input's",
-                       clash.output->name, clash.verb(), clash.other->name)) {
+  if (clash && !Refuse(ACLNN_ERR_PARAM_INVALID, kRuleOverlap, "'%s' memory %s with '%s', expected memory of its own%s", clash.output->name,
+                       clash.verb(), clash.other->name, clash.or_whose())) {
     return status_;
   }
   e.make_plan = make_plan;

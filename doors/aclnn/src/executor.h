@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "addnorm/addnorm.h"
 #include "doors/aclnn/src/stream.h"
@@ -38,6 +39,8 @@ struct Operand {
   View view;
   DType dtype = DType::kF32;
   size_t stage_offset = 0;
+  static constexpr int kAnyInput = -1;
+  int may_be = kAnyInput;  // outputs: the input whose memory exactly this one may be; its own slot = none
   // What the core sees.
   int64_t core_shape[2], core_strides[2];
   int core_rank = 0;
@@ -47,6 +50,8 @@ struct Operand {
   void Locate() { view.data = address == nullptr ? nullptr : address + offset * view.element_bytes; }
   TensorView Core() const;  // absent if not used
 };
+
+struct Rank;  // ranks.h
 
 struct Executor : Work {
   static constexpr Kind kKind = Kind::kExecutor;
@@ -63,6 +68,10 @@ struct Executor : Work {
   double eps = 0;
   // Fills the core's problem from the operands. Null: there is nothing to compute.
   addnorm::Status (*make_plan)(const Executor&, Plan*) = nullptr;
+  // A collective computes by this in place of a plan, with the other ranks' streams, in memory of its own: no workspace.
+  aclnnStatus (*run_collective)(Executor&) noexcept = nullptr;
+  std::shared_ptr<Rank> rank;
+  int64_t antiquant_group_size = 0;
   // For cols = 0: what the statistics of nothing are. Only outputs of Role::kStat are written then.
   bool fill_stats = false;
   float mean_fill = 0;
@@ -88,6 +97,7 @@ struct Clash {
   Sharing sharing = Sharing::kNone;
   const Operand *output = nullptr, *other = nullptr;
   explicit operator bool() const { return sharing != Sharing::kNone; }
+  const char* or_whose() const { return output->may_be == Operand::kAnyInput ? " or exactly an input's" : " (y: or exactly residual's)"; }
   const char* verb() const { return sharing == Sharing::kSome ? "is shared" : "may be shared (the strides are too irregular to tell)"; }
 };
 Clash FindClash(const Executor& executor) noexcept;

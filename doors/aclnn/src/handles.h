@@ -21,7 +21,9 @@ namespace addnorm::aclnn {
   X(kTensorList, "aclTensorList") \
   X(kExecutor, "aclOpExecutor")   \
   X(kStream, "aclrtStream")       \
-  X(kContext, "aclrtContext")
+  X(kContext, "aclrtContext")     \
+  X(kComm, "HcclComm")            \
+  X(kGroup, "group of ranks")
 
 enum class Kind : uint8_t {
   kNone,

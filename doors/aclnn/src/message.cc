@@ -34,6 +34,8 @@ int32_t Fail(int32_t code, const char* format, ...) noexcept {
   return code;
 }
 
+const char* RecentText() noexcept { return recent.text; }
+
 void NoteFailedCreation() noexcept {
   recent.is_creation = recent.failed_creation = true;
   std::snprintf(recent.creation, sizeof recent.creation, "%.199s", recent.text);

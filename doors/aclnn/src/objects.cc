@@ -122,10 +122,14 @@ const char* NameOf(aclDataType dtype, char (&buffer)[32]) noexcept {
       return "BFLOAT16";
     case ACL_DOUBLE:
       return "DOUBLE";
+    case ACL_INT8:
+      return "INT8";
     case ACL_INT32:
       return "INT32";
     case ACL_INT64:
       return "INT64";
+    case ACL_UINT64:
+      return "UINT64";
     case ACL_BOOL:
       return "BOOL";
     default:
@@ -228,7 +232,7 @@ aclnnStatus aclGetFormat(const aclTensor* tensor, aclFormat* format) noexcept {
 aclnnStatus aclGetDataType(const aclTensor* tensor, aclDataType* dataType) noexcept {
   return WithTensor("aclGetDataType", tensor, dataType, "dataType", [&](const Tensor& t) { return *dataType = t.dtype, ACLNN_SUCCESS; });
 }
-// The address is the one thing of a tensor that changes: atomically, for a phase 1 on another thread may be reading it.
+// The address and the type are what may change of a tensor: atomically, for a phase 1 on another thread may be reading them.
 aclnnStatus aclGetRawTensorAddr(const aclTensor* tensor, void** addr) noexcept {
   return WithTensor("aclGetRawTensorAddr", tensor, addr, "addr",
                     [&](Tensor& t) { return *addr = __atomic_load_n(&t.data, __ATOMIC_RELAXED), ACLNN_SUCCESS; });

@@ -3,6 +3,7 @@
 #ifndef ADDNORM_DOORS_ACLNN_OBJECTS_H_
 #define ADDNORM_DOORS_ACLNN_OBJECTS_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,7 +17,7 @@ inline constexpr int kMaxRank = 8;
 
 struct Tensor {
   static constexpr Kind kKind = Kind::kTensor;
-  aclDataType dtype = ACL_DT_UNDEFINED;
+  std::atomic<aclDataType> dtype{ACL_DT_UNDEFINED};  // one operator changes it
   aclFormat format = ACL_FORMAT_UNDEFINED;
   uint32_t rank = 0, storage_rank = 0;
   int64_t offset = 0;

@@ -8,6 +8,7 @@
 #include "aclnn/acl_meta.h"
 #include "doors/aclnn/src/executor.h"
 #include "doors/aclnn/src/message.h"
+#include "doors/aclnn/src/ranks.h"
 
 namespace addnorm::aclnn {
 namespace {
@@ -32,6 +33,7 @@ void Fill(const Operand& o, float value) noexcept {
 }
 
 aclnnStatus Compute(Executor& e) noexcept {
+  if (e.run_collective != nullptr) return e.run_collective(e);
   if (e.make_plan == nullptr) {  // at most statistics are written
     for (int i = 0; i < e.count; ++i) {
       if (e.Touches(e[i])) Fill(e[i], i == e.mean_slot ? e.mean_fill : std::numeric_limits<float>::quiet_NaN());
@@ -78,8 +80,14 @@ aclnnStatus BadExecutor(const char* api, const void* handle) noexcept {
               DescribeHandle(handle));
 }
 
-aclnnStatus CheckStream(const char* api, aclrtStream handle, const StreamUse& use) noexcept {
-  if (use.stream() != nullptr) return ACLNN_SUCCESS;
+aclnnStatus CheckStream(const Executor& e, aclrtStream handle, const StreamUse& use) noexcept {
+  const char* api = e.api;
+  if (use.stream() != nullptr) {
+    // Two ranks in one queue would wait for each other.
+    if (e.rank == nullptr || e.rank->device == use.stream()->device()) return ACLNN_SUCCESS;
+    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-34: argument 'stream' is one of device %d, expected one of device %d, the rank's",
+                api, use.stream()->device(), e.rank->device);
+  }
   if (handle == nullptr) {
     return Fail(ACLNN_ERR_RUNTIME_ERROR,
                 "%s: rule 361001-2: argument 'stream' is null and this thread has no current context, expected a stream or "
@@ -91,6 +99,7 @@ aclnnStatus CheckStream(const char* api, aclrtStream handle, const StreamUse& us
 }
 
 aclnnStatus CheckWorkspace(const Executor& e, void* workspace, uint64_t size) noexcept {
+  if (e.collective) return ACLNN_SUCCESS;  // asked for none and looks at none: the other ranks are waiting
   if (workspace == nullptr && (size != 0 || e.workspace_bytes != 0)) {
     return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-10: argument 'workspace' is null, expected %" PRIu64 " bytes", e.api,
                 e.workspace_bytes > size ? e.workspace_bytes : size);
@@ -124,11 +133,10 @@ aclnnStatus CheckAddresses(Executor& e) noexcept {
     }
   }
   if (const Clash clash = FindClash(e)) {
-    return Fail(ACLNN_ERR_PARAM_INVALID,
-                "%s: rule 161002-25: argument '%s' memory %s with '%s', expected memory of its own or exactly an input's", e.api,
-                clash.output->name, clash.verb(), clash.other->name);
+    return Fail(ACLNN_ERR_PARAM_INVALID, "%s: rule 161002-25: argument '%s' memory %s with '%s', expected memory of its own%s", e.api,
+                clash.output->name, clash.verb(), clash.other->name, clash.or_whose());
   }
-  const Operand* o = e.make_plan == nullptr ? nullptr : RedescribeOperands(&e);
+  const Operand* o = RedescribeOperands(&e);
   if (o != nullptr) {
     return Fail(ACLNN_ERR_PARAM_INVALID,
                 "%s: rule 161002-33: argument '%s' address is %p, expected one that needs no copy in the workspace: aligned, and "
@@ -157,7 +165,7 @@ aclnnStatus RunPhase2(const char* api, void* workspace, uint64_t workspace_size,
   }
   const bool repeatable = executor->repeatable.load(std::memory_order_relaxed);
   StreamUse use(stream);
-  aclnnStatus status = CheckStream(api, stream, use);
+  aclnnStatus status = CheckStream(*executor, stream, use);
   if (status == ACLNN_SUCCESS) status = CheckAddresses(*executor);
   if (status == ACLNN_SUCCESS) status = CheckWorkspace(*executor, workspace, workspace_size);
   // Running executors cannot be retired by anybody else, so this one is ours.

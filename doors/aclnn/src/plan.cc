@@ -12,10 +12,12 @@ std::byte* Placeholder(uint64_t region, uint64_t offset) {
   return reinterpret_cast<std::byte*>((uint64_t{1} << 56) + (region << 51) + offset);  // NOLINT(performance-no-int-to-ptr)
 }
 
+bool IsAligned(const Operand& o) { return reinterpret_cast<uintptr_t>(o.view.data) % static_cast<uintptr_t>(o.view.element_bytes) == 0; }
+
 // Describes the operand for the core without a copy; false if the core has no such view.
 bool DescribeInPlace(const Executor& e, Operand* o) {
   const View& v = o->view;
-  if (reinterpret_cast<uintptr_t>(v.data) % static_cast<uintptr_t>(v.element_bytes) != 0) return false;
+  if (!IsAligned(*o)) return false;
   const int split = o->role == Role::kRows ? v.rank - e.normalized_rank : o->role == Role::kStat ? v.rank : 0;
   const Folded rows = Fold(v.shape, v.strides, split), cols = Fold(v.shape + split, v.strides + split, v.rank - split);
   if (rows.rank > 1 || cols.rank > 1 || (cols.rank == 1 && cols.strides[0] != 1)) return false;
@@ -68,6 +70,7 @@ TensorView Operand::Core() const {
 
 bool Executor::Touches(const Operand& o) const {
   if (!o.used() || CountElements(o.view.shape, o.view.rank) == 0) return false;
+  if (run_collective != nullptr) return true;
   if (make_plan == nullptr) return fill_stats && o.output && o.role == Role::kStat;
   return o.output || rows != 0;
 }
@@ -78,7 +81,8 @@ Clash FindClash(const Executor& e) noexcept {
     for (int j = 0; j < e.count; ++j) {
       if (j == i || !e[j].used() || e[j].address == nullptr) continue;
       const Sharing sharing = Intersect(e[i].view, e[j].view);
-      if (sharing == Sharing::kNone || (!e[j].output && IsExact(e[i], e[j]))) continue;
+      const bool allowed = !e[j].output && (e[i].may_be == Operand::kAnyInput || e[i].may_be == j);
+      if (sharing == Sharing::kNone || (allowed && IsExact(e[i], e[j]))) continue;
       return {sharing, &e[i], &e[j]};
     }
   }
@@ -89,7 +93,8 @@ const Operand* RedescribeOperands(Executor* e) noexcept {
   for (int i = 0; i < e->count; ++i) {
     Operand& o = e->operands[i];
     if (!e->Touches(o) || o.staged) continue;
-    if (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o))) return &o;
+    if (e->make_plan != nullptr && (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o)))) return &o;
+    if (e->run_collective != nullptr && !IsAligned(o)) return &o;
   }
   return nullptr;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // aclInit, devices, contexts and the streams' C interface.
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
 #include <new>
 
@@ -76,11 +77,13 @@ bool IsDefaultContext(const void* handle) noexcept {
 aclError Synchronize(const char* api, aclrtStream handle, int32_t milliseconds) noexcept {
   StreamUse use(handle);
   if (use.stream() == nullptr) return handle == nullptr ? NoContext(api) : BadHandle(api, "stream", handle, Kind::kStream);
-  const aclError status = use.stream()->Synchronize(milliseconds);
+  char text[Stream::kTextBytes];
+  const aclError status = use.stream()->Synchronize(milliseconds, &text);
   if (status == ACL_ERROR_RT_STREAM_SYNC_TIMEOUT) {
     return Fail(status, "%s: rule 107020-1: the stream is still busy after %d ms, expected it to be idle", api, milliseconds);
   }
-  return status == ACL_SUCCESS ? status : Fail(status, "%s: work of the stream failed with %d", api, status);
+  return status == ACL_SUCCESS ? status
+                               : Fail(status, "%s: work of the stream failed with %d%s%s", api, status, text[0] == '\0' ? "" : ": ", text);
 }
 
 }  // namespace
@@ -221,19 +224,26 @@ aclError aclrtSynchronizeDevice(void) noexcept {
   if (!Pinned<Context>(current_context)) return NoContext("aclrtSynchronizeDevice");
   if (const aclError status = aclrtGetDevice(&device)) return status;
   aclError first = ACL_SUCCESS;
+  char text[Stream::kTextBytes] = "", first_text[Stream::kTextBytes] = "";
+  const auto wait = [&](Stream& stream) {
+    const aclError status = stream.Synchronize(-1, &text);
+    if (status == ACL_SUCCESS || first != ACL_SUCCESS) return;
+    first = status;
+    std::memcpy(first_text, text, sizeof text);
+  };
   uint32_t cursor = 0;
   while (void* handle = NextHandle(Kind::kStream, &cursor)) {
     Pinned<Stream> stream(handle);
-    const aclError status = stream && stream->device() == device ? stream->Synchronize(-1) : ACL_SUCCESS;
-    if (first == ACL_SUCCESS) first = status;
+    if (stream && stream->device() == device) wait(*stream);
   }
   cursor = 0;
   while (void* handle = NextHandle(Kind::kContext, &cursor)) {
     Pinned<Context> context(handle);
-    const aclError status = context && context->device == device ? context->stream.Synchronize(-1) : ACL_SUCCESS;
-    if (first == ACL_SUCCESS) first = status;
+    if (context && context->device == device) wait(context->stream);
   }
-  return first == ACL_SUCCESS ? first : Fail(first, "aclrtSynchronizeDevice: work of a stream failed with %d", first);
+  return first == ACL_SUCCESS ? first
+                              : Fail(first, "aclrtSynchronizeDevice: work of a stream failed with %d%s%s", first,
+                                     first_text[0] == '\0' ? "" : ": ", first_text);
 }
 
 }  // extern "C"

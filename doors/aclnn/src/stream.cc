@@ -2,6 +2,10 @@
 #include "doors/aclnn/src/stream.h"
 
 #include <chrono>
+#include <cstdio>
+#include <cstring>
+
+#include "doors/aclnn/src/message.h"
 
 namespace addnorm::aclnn {
 
@@ -19,7 +23,10 @@ aclError Stream::RunAndFinish(Work* work, std::unique_lock<std::mutex>& lock) no
   const aclError status = work->run(work);
   lock.lock();
   busy_ = false;
-  if (status != ACL_SUCCESS && error_ == ACL_SUCCESS) error_ = status;
+  if (status != ACL_SUCCESS && error_ == ACL_SUCCESS) {
+    error_ = status;
+    std::snprintf(error_text_, sizeof error_text_, "%.*s", static_cast<int>(sizeof error_text_ - 1), RecentText());
+  }
   if (head_ != nullptr) wake_.notify_one();
   if (waiting_ != 0) idle_.notify_all();
   return status;
@@ -49,12 +56,13 @@ void Stream::Loop() noexcept {
 
 aclError Stream::Submit(Work* work) noexcept {
   std::unique_lock lock(mutex_);
-  if (busy_ || head_ != nullptr) {
+  if (busy_ || head_ != nullptr || work->collective) {
     if (StartThread()) {
       work->next = nullptr;
       (head_ == nullptr ? head_ : tail_->next) = work;
       tail_ = work;
-      return ACL_SUCCESS;  // whoever is busy wakes the thread when it is done
+      if (!busy_) wake_.notify_one();  // else whoever is busy does so when it is done
+      return ACL_SUCCESS;
     }
     ++waiting_;
     idle_.wait(lock, [this] { return !busy_ && head_ == nullptr; });
@@ -64,7 +72,7 @@ aclError Stream::Submit(Work* work) noexcept {
   return RunAndFinish(work, lock);
 }
 
-aclError Stream::Synchronize(int32_t milliseconds) noexcept {
+aclError Stream::Synchronize(int32_t milliseconds, char (*text)[kTextBytes]) noexcept {
   std::unique_lock lock(mutex_);
   const auto is_idle = [this] { return !busy_ && head_ == nullptr; };
   bool idle = is_idle();
@@ -80,6 +88,7 @@ aclError Stream::Synchronize(int32_t milliseconds) noexcept {
   }
   if (!idle) return ACL_ERROR_RT_STREAM_SYNC_TIMEOUT;
   const aclError error = error_;
+  if (error != ACL_SUCCESS && text != nullptr) std::memcpy(*text, error_text_, kTextBytes);
   error_ = ACL_SUCCESS;
   return error;
 }

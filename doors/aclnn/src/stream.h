@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // An in-order queue. Work runs inline in the submitting call while the stream is idle, otherwise on the stream's own thread, which starts
-// with the first work that has to wait. Submitting to an idle stream allocates nothing and wakes no thread.
+// with the first work that has to wait, or that waits for others. Submitting other work to an idle stream allocates nothing and wakes no
+// thread.
 #ifndef ADDNORM_DOORS_ACLNN_STREAM_H_
 #define ADDNORM_DOORS_ACLNN_STREAM_H_
 
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <thread>
@@ -19,11 +21,13 @@ namespace addnorm::aclnn {
 struct Work {
   aclError (*run)(Work*) noexcept = nullptr;
   Work* next = nullptr;
+  bool collective = false;  // waits for work of other streams: never inline, so that one thread may submit the work of several ranks
 };
 
 class Stream {
  public:
   static constexpr Kind kKind = Kind::kStream;
+  static constexpr size_t kTextBytes = 400;
 
   explicit Stream(int32_t device) : device_(device) {}
   ~Stream();  // waits for the work
@@ -33,9 +37,9 @@ class Stream {
   int32_t device() const { return device_; }
   // What the work returned if it ran inline, ACL_SUCCESS if it was queued.
   aclError Submit(Work* work) noexcept;
-  // Waits until the stream is idle; milliseconds < 0 = without limit. The first error since the last call, or
+  // Waits until the stream is idle; milliseconds < 0 = without limit. The first error since the last call and its text, or
   // ACL_ERROR_RT_STREAM_SYNC_TIMEOUT.
-  aclError Synchronize(int32_t milliseconds) noexcept;
+  aclError Synchronize(int32_t milliseconds, char (*text)[kTextBytes] = nullptr) noexcept;
 
  private:
   bool StartThread() noexcept;
@@ -48,6 +52,7 @@ class Stream {
   std::thread thread_;
   Work *head_ = nullptr, *tail_ = nullptr;
   aclError error_ = ACL_SUCCESS;
+  char error_text_[kTextBytes] = "";
   int waiting_ = 0;  // threads on idle_
   bool busy_ = false, stop_ = false;
 };

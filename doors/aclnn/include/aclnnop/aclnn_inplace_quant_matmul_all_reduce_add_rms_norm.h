@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mmOut = sum over ranks of (x1 @ x2 + bias) dequantScale,  residual += mmOut,  normOut = residual rsqrt(mean(residual^2) + epsilon) gamma
+ *
+ *   x1 [b, s, k] or [s, k], x2 [k, n] or the transposed view of [n, k]: INT8; bias (may be null) [n]: INT32
+ *   residual, normOut [b, s, n], gamma [n]: FLOAT16 or BFLOAT16, all the same type
+ *   dequantScale [1], [n] or [1, n]: UINT64 or INT64 words of aclnnTransQuantParam with FLOAT16, BFLOAT16 with BFLOAT16. An INT64 tensor
+ *   is UINT64 afterwards (aclGetDataType)
+ *   0 < epsilon < 1;  group: HcclGetCommName's, of 1, 2, 4 or 8 ranks; the rank is that of the calling thread's device
+ *   reduceOp "sum" (or null), commTurn 0, streamMode 1. No rows or n = 0: nothing is done
+ * All tensors but x2 are contiguous. Rules and codes: docs/aclnn.md.
+ * Phase 1 waits for nobody. Phase 2 computes on the stream's thread with the other ranks' phase 2, whatever the workspace, and consumes
+ * the executor; a failure, of this or another rank, is told by the stream's synchronisation. residual and normOut are then untouched.
+ */
+#ifndef ADDNORM_ACLNNOP_ACLNN_INPLACE_QUANT_MATMUL_ALL_REDUCE_ADD_RMS_NORM_H_
+#define ADDNORM_ACLNNOP_ACLNN_INPLACE_QUANT_MATMUL_ALL_REDUCE_ADD_RMS_NORM_H_
+
+/* Programs rely on these. */
+#ifdef __cplusplus
+#include <cstdio>
+#include <memory>
+#include <string>
+#endif
+
+#include "aclnn/aclnn_base.h"
+#include "aclnn_util.h"
+#include "hccl/hccl.h"
+#include "hccl/hccl_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+ACLNN_API aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
+    const aclTensor* x1, const aclTensor* x2, const aclTensor* bias, const aclTensor* dequantScale, const aclTensor* residual,
+    const aclTensor* gamma, double epsilon, const char* group, const char* reduceOp, int64_t commTurn, int64_t streamMode,
+    const aclTensor* normOut, uint64_t* workspaceSize, aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
+ACLNN_API aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
+                                                                 const aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* ADDNORM_ACLNNOP_ACLNN_INPLACE_QUANT_MATMUL_ALL_REDUCE_ADD_RMS_NORM_H_ */
