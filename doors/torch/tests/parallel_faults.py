@@ -100,14 +100,14 @@ def transports_differ(rank, size):
 
 
 def behind_a_relay(rank, size, folder):
-    """Ranks 0 and 1 on two addresses with a relay between them, which stops forwarding."""
+    """Ranks 0 and 1 on two addresses with a relay between them, which stops forwarding: [before, in a call, the call after]."""
     import tcp_relay
 
-    tcp_relay.connect_through(folder, rank)
-    good = timed(20)
-    assert addnorm.distributed.ranks_of("test", None, 1).transport.startswith("messages"), good
+    group = tcp_relay.new_group(folder, rank)
+    before = timed(20, group=group)
+    assert addnorm.distributed.ranks_of("test", group, 1).transport.startswith("messages"), before
+    torch.distributed.barrier()  # over the default group, which has no relay
     if rank == 0:
-        tcp_relay.stop(folder)
-    else:
-        time.sleep(0.3)
-    return [good, timed(1.5), timed(1.5)]
+        tcp_relay.ask(folder, "stop")
+    torch.distributed.barrier()
+    return [before, timed(1.5, group=group), timed(1.5, group=group)]

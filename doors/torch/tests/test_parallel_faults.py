@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranks that die, fail, come late or disagree: every other rank ends with an error that names the culprit, in time; none hangs."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import parallel_faults
 import pytest
 from parallel_cases import spawn
@@ -90,3 +94,19 @@ def test_refused_arguments(transport, tmp_path):
 def test_transports_differ(tmp_path):
     for outcome in run(parallel_faults.transports_differ, "", tmp_path):
         assert_failed(outcome, ("PeerError",), 10, "ranks ask for different transports (shm on rank 0, messages on rank 1, shm on rank 2)")
+
+
+def test_link_that_is_cut(tmp_path):
+    """Two addresses with a relay between them, over messages. The relay stops forwarding: both ranks end by their deadline."""
+    command = [sys.executable, str(Path(__file__).with_name("tcp_relay.py")), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as relay:
+        assert relay.stdout.readline() == "ready\n"
+        outcomes = run(parallel_faults.behind_a_relay, "messages", tmp_path, str(tmp_path), size=2)
+        relay.stdin.close()
+    for outcome in outcomes:
+        assert isinstance(outcome, list), outcome
+        before, cut, after = outcome
+        assert before[:2] == ["", "340.0"], before
+        assert_failed(cut, ("PeerTimeoutError",), 2.5)
+        assert cut[2] >= 1.4, "the error came before the deadline"
+        assert after[0] == "PeerTimeoutError" and after[2] < 0.5, "the second call did not fail at once with the same cause"
