@@ -272,6 +272,23 @@ TEST_P(CommWords, TheRankThatIsWaitedForIsBlamedNotTheOneThatWaits) {
   }
 }
 
+TEST_P(CommWords, ARankThatItselfWaitsIsNotBlamed) {
+  // One row: rank 0's. Rank 2 has nothing to reduce and waits for rank 0's result, rank 0 for the partial of rank 1, which is late.
+  const Ranks group = MakeRanks(GetParam(), 3);
+  const std::vector<Result> results = Run(group, [&](int r) {
+    TestCall call = {.rows = 1, .blocks = 1, .deadline = In(milliseconds(r == 2 ? 100 : 5000))};
+    call.at = [r](Phase at, size_t) {
+      if (r == 1 && at == Phase::kInMatmul) std::this_thread::sleep_for(milliseconds(300));
+    };
+    return call;
+  });
+  for (const Result& result : results) {
+    EXPECT_EQ(result.status.code(), Code::kTimeout);
+    EXPECT_THAT(result.status.message(), HasSubstr("rank 1 last seen in the matmul of block 0 of call 1"));
+    EXPECT_THAT(result.status.message(), testing::Not(HasSubstr("rank 0 last seen")));
+  }
+}
+
 TEST_P(Comm, SlowIsNotDead) {
   const Ranks group = MakeRanks(GetParam(), 3);
   for (int phase = 0; phase < kPhases; ++phase) {
