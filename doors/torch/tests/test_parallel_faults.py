@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ranks that die, fail, come late or disagree: every other rank ends with an error that names the culprit, in time; none hangs."""
 
+import json
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import parallel_faults
@@ -110,3 +113,29 @@ def test_link_that_is_cut(tmp_path):
         assert_failed(cut, ("PeerTimeoutError",), 2.5)
         assert cut[2] >= 1.4, "the error came before the deadline"
         assert after[0] == "PeerTimeoutError" and after[2] < 0.5, "the second call did not fail at once with the same cause"
+
+
+def test_network_namespaces(tmp_path, request):
+    """Two hosts as far as the kernel can make them: shared memory is not chosen, and a cut link ends in errors."""
+    namespace = ["unshare", "--user", "--map-root-user", "--net"]
+    probe = [*namespace, "ip", "link", "add", "addnorm0", "type", "veth", "peer", "name", "addnorm1"]
+    missing = next((f"no {program}" for program in ("unshare", "ip") if shutil.which(program) is None), None)
+    if missing is None:
+        tried = subprocess.run(probe, capture_output=True, text=True)
+        missing = None if tried.returncode == 0 else tried.stderr.strip()
+    if missing is not None:
+        reason = f"network namespaces cannot be made here ({missing}): the relay's test stands alone"
+        request.config.get_terminal_writer().line(f"\n{reason}")
+        pytest.skip(reason)
+    script = str(Path(__file__).with_name("net_namespaces.py"))
+    done = subprocess.run([*namespace, sys.executable, script, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    end = time.monotonic() + 20
+    files = [tmp_path / f"{rank}.json" for rank in range(2)]
+    while not all(file.exists() and file.stat().st_size for file in files):
+        assert time.monotonic() < end, "a rank left no result"
+        time.sleep(0.05)
+    for file in files:
+        transport, before, cut = json.loads(file.read_text())
+        assert transport == "messages (gloo)" and before[:2] == ["", "340.0"], before
+        assert_failed(cut, ("PeerTimeoutError",), 2.5)
