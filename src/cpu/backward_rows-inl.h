@@ -41,12 +41,12 @@ struct SourceRow {
 // What pass B needs of one row.
 template <class T>
 struct RowState {
-  T* xhat = nullptr;
+  T* xhat = nullptr;         // null: pass B forms it again
   const T* given = nullptr;  // rescued rows: t without dsum
-  T rstd = 0, c1 = 0, c2 = 0, c3 = 0;
+  T rstd = 0, c1 = 0, c2 = 0, c3 = 0, mean = 0, lo = 0;
 };
 
-// Pass A: sums of w xhat, w, xhat, as many as the norm needs. Leaves xhat behind, which may be where h was.
+// Pass A: sums of w xhat, w, xhat, as many as the norm needs. Leaves xhat behind, which may be where h was, unless xhat is null.
 template <class R, size_t kSums>
 struct GradientPass {
   using T = typename R::Real;
@@ -65,7 +65,7 @@ struct GradientPass {
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> x = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);
-    StorePair<T>(xhat + i, StaticType<kTypeOf<T>>(), x);
+    if (xhat) StorePair<T>(xhat + i, StaticType<kTypeOf<T>>(), x);
     Pair<T> w = dy.Load(i, m);
     if (weight) w = w * weight.Load(i, m);
     terms[0] = w * x;
@@ -123,40 +123,53 @@ class BackwardBlock {
   template <size_t kRows>
   HWY_INLINE void Rows(size_t row) {
     RowState<T> states[kRows];
-    for (size_t g = 0; g < kRows; ++g) {
-      states[g].xhat = ScratchRow(g);
-      Prepare(row + g, ScratchRow(kGroup + g), &states[g]);
-    }
+    for (size_t g = 0; g < kRows; ++g) Prepare(row + g, g, again_, &states[g]);
     // Stages and rare operands cost registers and memory: most calls have none.
     bool rare = rare_;
     for (size_t g = 0; g < kRows; ++g) rare = rare || states[g].given != nullptr;
     if (stages_) {
       for (size_t g = 0; g < kRows; ++g) Emit<1, true, true, true>(row + g, &states[g]);
     } else if (rare) {
-      for (size_t g = 0; g < kRows; ++g) Emit<1, false, true, true>(row + g, &states[g]);
+      for (size_t g = 0; g < kRows; ++g) {
+        if (again_ && states[g].given == nullptr) Prepare(row + g, g, false, &states[g]);
+        Emit<1, false, true, true>(row + g, &states[g]);
+      }
     } else if (a_.dsum) {
-      Emit<kRows, false, true, false>(row, states);
+      EmitPlain<kRows, true>(row, states);
     } else {
-      Emit<kRows, false, false, false>(row, states);
+      EmitPlain<kRows, false>(row, states);
     }
   }
 
-  // Pass A of one row.
-  HWY_NOINLINE void Prepare(size_t row, T* t, RowState<T>* state) {
+  template <size_t kRows, bool kSum>
+  HWY_INLINE void EmitPlain(size_t row, const RowState<T>* states) {
+    if constexpr (kMayFormAgain) {
+      if (again_) return Emit<kRows, false, kSum, false, true>(row, states);
+    }
+    Emit<kRows, false, kSum, false>(row, states);
+  }
+
+  // Pass A of one row, number g of its group. again: xhat is not kept, unless the row needs more than the plain pass B.
+  HWY_NOINLINE void Prepare(size_t row, size_t g, bool again, RowState<T>* state) {
+    T* const xhat = ScratchRow(g);
+    T* const t = ScratchRow(kGroup + g);
+    *state = {};
     SourceRow<R> h;
     if (a_.sum && a_.rstd) {
       h.saved = typename R::Res(a_.sum, row);
     } else {
-      h.real = Gathered(row, state->xhat);
+      h.real = Gathered(row, xhat);
     }
     RowStatistics<T> s;
-    if (TakeStatistics(row, state->xhat, &s)) {
+    if (TakeStatistics(row, xhat, &s)) {
+      state->xhat = again ? nullptr : xhat;
       SumGradients(row, h, s, state);
       if (HWY_LIKELY(std::isfinite(state->c1) && std::isfinite(state->c2) && std::isfinite(state->c3))) return;
     }
     // Pass A may have left xhat where h was.
-    h.real = Gathered(row, state->xhat);
-    if (RescueGradient<T>(a_, row, state->xhat, state->xhat, t)) {
+    state->xhat = xhat;
+    h.real = Gathered(row, xhat);
+    if (RescueGradient<T>(a_, row, xhat, xhat, t)) {
       state->given = t;
     } else {
       SumGradients(row, h, s, state);  // h is not finite: IEEE arithmetic of the formula as it stands
@@ -208,6 +221,8 @@ class BackwardBlock {
       SumGradientsOf<2>(row, h, s, state->xhat, sums);
     }
     const double count = static_cast<double>(cols_);
+    state->mean = s.mean;
+    state->lo = s.lo;
     state->rstd = s.rstd;
     state->c1 = static_cast<T>(sums[0] / count);
     state->c2 = static_cast<T>(sums[1] / count);
@@ -226,6 +241,7 @@ class BackwardBlock {
     EmitRow() = default;
     HWY_INLINE EmitRow(const BackwardArgs& a, size_t row, const RowState<T>& state)
         : xhat(RealRowAt<T>(state.xhat)),
+          h(a.sum, row),
           dy(a.dy, row),
           dsum(a.dsum, row),
           dx(a.dx, row, a.stream),
@@ -233,22 +249,25 @@ class BackwardBlock {
           xhat_out(a.xhat, row) {
       const Tag<T> d;
       if (state.given) given = RealRowAt(state.given);
+      mean = hn::Set(d, state.mean);
+      lo = hn::Set(d, state.lo);
       rstd = hn::Set(d, state.rstd);
       c1 = hn::Set(d, state.c1);
       c2 = hn::Set(d, state.c2);
       c3 = hn::Set(d, state.c3);
     }
     RealRow<T> xhat, given;
+    typename R::Res h;
     typename R::Act dy;
     typename R::Res dsum;
     typename R::ActOut dx;
     typename R::ResOut dresidual;
     OutRow<T, AnyType> xhat_out;
-    Vec<T> rstd, c1, c2, c3;
+    Vec<T> mean, lo, rstd, c1, c2, c3;
   };
 
-  // Pass B of kRows rows. kStages: dx goes back through the branch. kRare: xhat, rescued rows, an inexact mean.
-  template <size_t kRows, bool kStages, bool kSum, bool kRare>
+  // Pass B of kRows rows. kStages: dx goes back through the branch. kRare: xhat, rescued rows, an inexact mean. kAgain: xhat from h.
+  template <size_t kRows, bool kStages, bool kSum, bool kRare, bool kAgain = false>
   HWY_NOINLINE void Emit(size_t row, const RowState<T>* states) {
     EmitRow rows[kRows];
     for (size_t g = 0; g < kRows; ++g) rows[g] = EmitRow(a_, row + g, states[g]);
@@ -265,8 +284,8 @@ class BackwardBlock {
       const size_t n = HWY_MIN(kFoldChunk, cols_ - c);
       if (kStages) branch.Begin(c, n);
       size_t i = c;
-      for (; i + kPair<T> <= c + n; i += kPair<T>) Step<kRows, kStages, kSum, kRare>(i, Whole(), rows, columns, branch, x, terms);
-      if (i < c + n) Step<kRows, kStages, kSum, kRare>(i, Part{c + n - i}, rows, columns, branch, x, terms);
+      for (; i + kPair<T> <= c + n; i += kPair<T>) Step<kRows, kStages, kSum, kRare, kAgain>(i, Whole(), rows, columns, branch, x, terms);
+      if (i < c + n) Step<kRows, kStages, kSum, kRare, kAgain>(i, Part{c + n - i}, rows, columns, branch, x, terms);
     }
     if (kStages && terms) {
       SumPass<T, false> pass{RealRowAt<T>(terms)};
@@ -283,7 +302,7 @@ class BackwardBlock {
     bool inexact_mean;
   };
 
-  template <size_t kRows, bool kStages, bool kSum, bool kRare, class M>
+  template <size_t kRows, bool kStages, bool kSum, bool kRare, bool kAgain, class M>
   static HWY_INLINE void Step(size_t i, M m, const EmitRow* rows, const Columns& k, const BranchRow<T>& branch, const typename R::Act& x,
                               T* terms) {
     const StaticType<kTypeOf<T>> real;
@@ -294,7 +313,7 @@ class BackwardBlock {
     for (size_t g = 0; g < kRows; ++g) {
       const EmitRow& r = rows[g];
       // Every load before any store: outputs may be inputs.
-      const Pair<T> dy = r.dy.Load(i, m), xhat = r.xhat.Load(i, m);
+      const Pair<T> dy = r.dy.Load(i, m), xhat = kAgain ? ((r.h.Load(i, m) - r.mean) - r.lo) * r.rstd : r.xhat.Load(i, m);
       const Pair<T> x0 = kStages && (terms || k.dcol_scale) ? x.Load(i, m) : Zeros<T>();
       dweight = dweight + dy * xhat;
       dbias = dbias + dy;
@@ -328,6 +347,9 @@ class BackwardBlock {
   typename R::Par weight_;
   const bool stages_ = GoesBackThroughStages(a_);
   const bool rare_ = a_.xhat || a_.stat == Stat::kVariance;
+  // Of long rows from memory the second level keeps h and dy; to write xhat and read it back is more than to form it again.
+  static constexpr bool kMayFormAgain = std::is_same_v<typename R::Res, RealRow<T>>;
+  const bool again_ = kMayFormAgain && a_.stream && cols_ > kNarrow&& a_.sum&& a_.rstd && !stages_ && !rare_;
 
   static bool GoesBackThroughStages(const BackwardArgs& a) {
     const bool scaled = a.pre.row_scale || a.pre.col_scale || a.pre.dropout.mode != DropoutStage::Mode::kNone;
