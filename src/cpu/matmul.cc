@@ -12,9 +12,7 @@
 namespace addnorm {
 namespace {
 
-constexpr size_t kStripCols = 128;   // of a task: running sums and x1's chunk share the L2 cache with one chunk of weights
-constexpr size_t kFloatChunk = 256;  // k whose widened panel fits the L1 cache
-constexpr size_t kIntChunk = 512;
+constexpr size_t kStripCols = 128;           // of a task: running sums and x1's chunk share the L2 cache with one chunk of weights
 constexpr size_t kSerial = size_t{1} << 18;  // products that are not worth waking a thread
 
 MatmulForm FormOf(const MatmulDots& dots, const MatmulArgs& args) {
@@ -130,7 +128,8 @@ MatmulPlan::MatmulPlan(const Target& target, const MatmulArgs& args, size_t rows
   panels = RoundUp(args.n, kernels.cols) / kernels.cols;
   header_words = sizeof(PanelFacts) / 4;
   panel_words = header_words + RoundUp(k_words * kernels.cols, 16);
-  chunk = integer() ? kIntChunk : kFloatChunk;
+  // Rows of words of a panel that lie in the L1 cache while all tiles pass over them: 32 KiB on the widest target.
+  chunk = kChunkRows * (form == MatmulForm::kFloat ? 1 : form == MatmulForm::kInt8 ? 4 : 2);
   x1_words = form == MatmulForm::kFloat  ? args.k
              : form == MatmulForm::kBF16 ? (args.k + 1) / 2
              : form == MatmulForm::kInt8 ? k_words

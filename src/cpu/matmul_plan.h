@@ -18,6 +18,8 @@ inline constexpr size_t kBlock = 64;           // k that are summed from zero: t
 inline constexpr size_t kMostPanelCols = 32;   // on any target
 inline constexpr size_t kExactInt32 = 131071;  // k whose int8 products cannot leave int32
 
+inline constexpr size_t kChunkRows = 256;  // of what the inner loop reads of the weights: one k, or a word's worth of them
+
 // What x1 is packed into, and which kernel runs. Bits depend on the types alone: kBF16 gives those of kFloat, kInt8 those of kInt16.
 enum class MatmulForm : uint8_t { kFloat, kBF16, kInt16, kInt8 };
 

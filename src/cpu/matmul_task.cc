@@ -227,7 +227,7 @@ class Task {
   void RunFloats(size_t panel, std::span<const MatmulBlock> blocks, const void* b) const {
     if (plan_.form == MatmulForm::kFloat) return RunTiles(plan_.kernels.f32, panel, chunk_.begin, b, blocks);
     // x1 lies in pairs of bf16, and cannot be used so.
-    alignas(64) uint32_t wide[256 * kMostRows];
+    alignas(64) uint32_t wide[2 * kChunkRows * kMostRows];
     for (size_t tile = first_tile_; tile < last_tile_; ++tile) {
       const size_t first = g_.tiles.Begin(tile), height = g_.tiles.Rows(tile);
       const uint32_t* pairs = g_.x1 + first * plan_.x1_words + chunk_.begin / 2 * height;
