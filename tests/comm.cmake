@@ -5,6 +5,7 @@ target_link_libraries(addnorm_comm_tools PUBLIC addnorm_objects)
 
 addnorm_test(comm_test comm_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
 addnorm_test(comm_messages_test comm_messages_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
+addnorm_test(comm_damage_test comm_damage_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
 addnorm_test(comm_host_test comm_host_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
 addnorm_test(comm_fault_test comm_fault_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
 # They stop and wake processes against deadlines: not beside each other.

@@ -13,6 +13,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "src/comm/death_mark.h"
+
 namespace addnorm::comm {
 namespace {
 
@@ -119,7 +121,7 @@ bool Board::Alive(uint64_t complete) {
     if (q == rank_ || words_[q].results.load(std::memory_order_acquire) >= complete) continue;
     const bool left = words_[q].left.load(std::memory_order_acquire) != 0;
     pollfd life = {lives_.empty() ? -1 : lives_[q], POLLIN, 0};
-    if (!left && (life.fd < 0 || poll(&life, 1, 0) != 1)) continue;
+    if (!left && !DeathMark::IsSet(words_[q].death) && (life.fd < 0 || poll(&life, 1, 0) != 1)) continue;
     // It may have done its part between the two looks.
     if (words_[q].results.load(std::memory_order_acquire) >= complete) continue;
     char text[RankWords::kText];

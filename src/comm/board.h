@@ -37,6 +37,7 @@ struct RankWords {
   std::atomic<uint32_t> left;      // not 0: the communicator was destroyed
   std::atomic<uint32_t> bell;      // a futex: changes after any of the words above
   std::atomic<uint32_t> sleepers;  // ranks that may sleep on `bell`
+  std::atomic<uint32_t> death;     // a DeathMark
   /// Two, by the parity of the call: a rank can be one call ahead of another that still reads.
   alignas(64) PostedHeader posted[2];
   alignas(64) std::atomic<uint64_t> moments;

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "src/comm/board_ranks.h"
+#include "src/comm/death_mark.h"
 
 namespace addnorm::comm {
 namespace {
@@ -56,8 +57,12 @@ size_t SealedSize(int fd) {
 /// Owns everything that a communicator over shared memory needs.
 class SharedArenas final : public Arenas {
  public:
-  SharedArenas(Segments segments, Mapping words, int rank)
-      : segments_(std::move(segments)), words_(std::move(words)), maps_(segments_.arenas.size()), rank_(static_cast<size_t>(rank)) {
+  SharedArenas(Segments segments, Mapping words, int ranks, int rank)
+      : segments_(std::move(segments)),
+        words_(std::move(words)),
+        mark_(&Board(words_.data(), ranks, rank, {}).mine().death),
+        maps_(segments_.arenas.size()),
+        rank_(static_cast<size_t>(rank)) {
     for (const Descriptor& life : segments_.lives) lives_.push_back(life.get());
   }
   const char* transport() const override { return "shared memory"; }
@@ -99,6 +104,7 @@ class SharedArenas final : public Arenas {
  private:
   const Segments segments_;
   const Mapping words_;
+  const DeathMark mark_;  // in words_
   std::vector<Mapping> maps_;
   std::vector<int> lives_;
   const size_t rank_;
@@ -143,7 +149,7 @@ Status MakeSharedRank(Segments segments, int ranks, int rank, Deadline deadline,
   if (words.data() == nullptr)
     return Status::Error(Code::kUnsupported, "shared memory: cannot map %zu bytes: %s", bytes, std::strerror(errno));
   segments.words = Descriptor();
-  auto arenas = std::make_unique<SharedArenas>(std::move(segments), std::move(words), rank);
+  auto arenas = std::make_unique<SharedArenas>(std::move(segments), std::move(words), ranks, rank);
   void* const at = arenas->words();
   const std::span<const int> lives = arenas->lives();
   std::unique_ptr<Communicator> made = MakeBoardRanks(std::move(arenas), at, ranks, rank, lives);
