@@ -45,6 +45,8 @@ int64_t Accept(int64_t host, double timeout) {
   return Keep(std::move(communicator));
 }
 
+// TORCH_BOX takes arguments by value.
+// NOLINTBEGIN(performance-unnecessary-value-param)
 int64_t Join(std::string address, int64_t rank, int64_t ranks, double timeout) {
   std::unique_ptr<Communicator> communicator;
   Check(JoinSharedMemory(address, static_cast<int>(rank), static_cast<int>(ranks), After(timeout), &communicator));
@@ -54,17 +56,19 @@ int64_t Join(std::string address, int64_t rank, int64_t ranks, double timeout) {
 // The functions are addresses of ctypes callbacks, which take the GIL; no caller of these operators holds it.
 int64_t Messages(std::string name, int64_t rank, int64_t ranks, int64_t context, int64_t start, int64_t wait, int64_t release) {
   MessageEngine engine;
-  engine.context = reinterpret_cast<void*>(context);
+  engine.context = reinterpret_cast<void*>(context);  // NOLINT(performance-no-int-to-ptr): Python's addresses are integers
   engine.name = name.c_str();
   engine.rank = static_cast<int32_t>(rank);
   engine.ranks = static_cast<int32_t>(ranks);
-  engine.start = reinterpret_cast<decltype(engine.start)>(start);
-  engine.wait = reinterpret_cast<decltype(engine.wait)>(wait);
-  engine.release = reinterpret_cast<decltype(engine.release)>(release);
+  engine.start = reinterpret_cast<decltype(engine.start)>(start);        // NOLINT(performance-no-int-to-ptr)
+  engine.wait = reinterpret_cast<decltype(engine.wait)>(wait);           // NOLINT(performance-no-int-to-ptr)
+  engine.release = reinterpret_cast<decltype(engine.release)>(release);  // NOLINT(performance-no-int-to-ptr)
   std::unique_ptr<Communicator> communicator;
   Check(MakeMessageRanks(engine, &communicator));
   return Keep(std::move(communicator));
 }
+
+// NOLINTEND(performance-unnecessary-value-param)
 
 void Close(int64_t handle) { AllRanks().Remove(handle); }
 void StopListening(int64_t host) { Hosts().Remove(host); }

@@ -53,8 +53,8 @@ struct MatmulAllReduceAddRmsNormProblem {
   TensorView y = {}, norm_out = {};  // residual's shape and type; y may be exactly residual
 };
 
-/// Of `problem` only api, names, x2, antiquant_scale, antiquant_offset and antiquant_group_size are read; no rank hears of it. In calls with
-/// the result these fields stay empty. int8 weights without antiquant_scale are those of the int8 scenario.
+/// Of `problem` only api, names, x2, antiquant_scale, antiquant_offset and antiquant_group_size are read; no rank hears of it. In calls
+/// with the result these fields stay empty. int8 weights without antiquant_scale are those of the int8 scenario.
 ADDNORM_API Status PrepareWeights(const MatmulAllReduceAddRmsNormProblem& problem, PreparedWeightsPtr* prepared,
                                   const Executor& executor = DefaultExecutor());
 /// [k, n] and the bytes held.

@@ -47,6 +47,7 @@ void Checker::BadShape(const char* field, const TensorView& view, const char* fo
   char expected[160];
   va_list args;
   va_start(args, format);
+  // NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): clang-tidy 14 does not see va_start here
   std::vsnprintf(expected, sizeof(expected), format, args);
   va_end(args);
   Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has shape %s, expected %s", api_, Name(field), ShapeText(view.shape).c_str(),

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kBlockBytes = size_t{8} << 20;
 constexpr size_t kMaxBlocks = 64;
 // A thread is worth waking to copy this much.
-constexpr size_t kCopyBytes = 256 * 1024;
+constexpr size_t kCopyBytes = size_t{256} << 10;
 
 class Run {
  public:

@@ -12,9 +12,9 @@ namespace addnorm {
 namespace {
 
 // Rows that are summed before they are normalised stay in the second-level cache.
-constexpr size_t kChunkBytes = 128 * 1024;
+constexpr size_t kChunkBytes = size_t{128} << 10;
 // A thread is worth waking for this much.
-constexpr size_t kSliceBytes = 64 * 1024;
+constexpr size_t kSliceBytes = size_t{64} << 10;
 
 constexpr uint16_t kF16Infinity = 0x7C00, kF16Max = 0x7BFF;
 
