@@ -38,8 +38,29 @@ inline Dims Contiguous(const Dims& shape) {
   return strides;
 }
 
-inline size_t BytesOf(aclDataType type) { return type == ACL_FLOAT || type == ACL_INT32 ? 4 : type == ACL_DOUBLE ? 8 : 2; }
-inline DType CoreType(aclDataType type) { return type == ACL_FLOAT16 ? DType::kF16 : type == ACL_BF16 ? DType::kBF16 : DType::kF32; }
+inline size_t BytesOf(aclDataType type) {
+  if (type == ACL_INT8) return 1;
+  if (type == ACL_DOUBLE || type == ACL_INT64 || type == ACL_UINT64) return 8;
+  return type == ACL_FLOAT || type == ACL_INT32 ? 4 : 2;
+}
+inline DType CoreType(aclDataType type) {
+  switch (static_cast<int>(type)) {
+    case ACL_FLOAT16:
+      return DType::kF16;
+    case ACL_BF16:
+      return DType::kBF16;
+    case ACL_INT8:
+      return DType::kI8;
+    case ACL_INT32:
+      return DType::kI32;
+    case ACL_INT64:
+      return DType::kI64;
+    case ACL_UINT64:
+      return DType::kU64;
+    default:
+      return DType::kF32;
+  }
+}
 
 // One aclTensor and what it describes. Every field may be changed until Handle() is called; memory is made then unless it was given.
 struct TestTensor {
