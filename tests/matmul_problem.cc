@@ -200,7 +200,7 @@ std::string MatmulProblem::CheckFloat(size_t r, size_t j, float got) const {
   const MatmulOptions& o = options_;
   // Each block of at most 64 k of one group is summed from zero, which rounds once for each k; then one rounding for adding each
   // block, one for q + offset, one for the bias. What rounds to a subnormal is off by up to 2^-150, in a block before its scale.
-  const size_t group = IsQuantised(o) && o.group != 0 ? std::min(o.group, o.k) : o.k;
+  const size_t group = std::max<size_t>(1, IsQuantised(o) && o.group != 0 ? std::min(o.group, o.k) : o.k);
   const size_t blocks = (o.k + group - 1) / group * ((group + 63) / 64);
   const long double roundings = static_cast<long double>(std::min<size_t>(group, 64) + blocks + 2);
   const long double bias = o.has_bias ? Load(o.x1, args_.bias.data, static_cast<ptrdiff_t>(j)) : 0;

@@ -93,6 +93,10 @@ TEST(Matmul, Empty) {
   }
 }
 
+TEST(Matmul, NothingToSum) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kI8}) CheckEverywhere({.m = 3, .n = 5, .k = 0, .x1 = dtype, .x2 = dtype});
+}
+
 // Sums at the ends of int32, beyond 2^24 where fp32 has holes, and beyond int32.
 TEST(Matmul, Int8IsExact) {
   uint64_t seed = 0;

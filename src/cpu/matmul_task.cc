@@ -40,28 +40,24 @@ class Task {
   }
 
   void Run() {
-    const size_t sums = (last_panel_ - first_panel_) * rows_ * cols_;
-    std::memset(sums_, 0, sums * 4);
-    if (plan_.wide_bytes != 0) std::memset(wide_, 0, sums * 8);
-    if (plan_.integer()) {
-      std::memset(column_sums_, 0, plan_.columns_bytes);
-      const size_t flush = kExactInt32 / plan_.chunk * plan_.chunk;
-      for (size_t k = 0; k < g_.args.k; k += plan_.chunk) {
-        BeginChunk({k, std::min(k + plan_.chunk, g_.args.k)});
-        for (size_t panel = first_panel_; panel < last_panel_; ++panel) IntPanel(panel);
-        if (plan_.wide_bytes != 0 && (k + plan_.chunk) % flush == 0) Flush(sums);
-      }
-      if (plan_.wide_bytes != 0) Flush(sums);
-    } else {
-      for (size_t k = 0; k < g_.args.k;) k = FloatChunk(k);
-    }
-    for (size_t panel = first_panel_; panel < last_panel_; ++panel) plan_.integer() ? FinishInt(panel) : FinishFloat(panel);
+    if (plan_.wide_bytes != 0) std::memset(wide_, 0, SumCount() * 8);
+    if (plan_.integer()) std::memset(column_sums_, 0, plan_.columns_bytes);
+    size_t k = 0;
+    do {  // k = 0 is a chunk, too: the sums of nothing
+      k = plan_.integer() ? IntChunk(k) : FloatChunk(k);
+    } while (k < g_.args.k);
+    for (size_t panel = first_panel_; plan_.wide_bytes != 0 && panel < last_panel_; ++panel) FinishWide(panel);
   }
 
  private:
   size_t ColsOf(size_t panel) const { return std::min(cols_, g_.args.n - panel * cols_); }
   uint32_t* ColumnSums(size_t panel) const { return column_sums_ + (panel - first_panel_) * cols_; }
-  uint32_t* SumsOf(size_t panel) const { return sums_ + (panel - first_panel_) * rows_ * cols_; }
+  size_t SumCount() const { return (last_panel_ - first_panel_) * rows_ * cols_; }
+  // Where all of k is one chunk, all tiles use the same few lines.
+  uint32_t* SumsOf(size_t panel, size_t row) const {
+    const bool keep = chunk_.begin != 0 || chunk_.end != g_.args.k;
+    return keep ? sums_ + ((panel - first_panel_) * rows_ + row - first_row_) * cols_ : sums_;
+  }
 
   // Makes [k.begin, k.end) of the strip's weights ready.
   void BeginChunk(RowRange k) {
@@ -110,15 +106,43 @@ class Task {
     return {row + index % lines * 64, static_cast<ptrdiff_t>(k_step) * stride};
   }
 
-  void RunTiles(TileKernel kernel, size_t panel, size_t x1_word, const void* b, std::span<const MatmulBlock> blocks) const {
+  // x1 of a tile as fp32, where it lies in pairs of bf16 that cannot be used so.
+  const uint32_t* Unpair(const uint32_t* pairs, size_t height, uint32_t* wide) const {
+    for (size_t i = 0; i < chunk_.end - chunk_.begin; ++i) {
+      for (size_t r = 0; r < height; ++r) {
+        const uint32_t pair = pairs[i / 2 * height + r];
+        wide[i * height + r] = i % 2 == 0 ? pair << 16 : pair & 0xFFFF0000u;
+      }
+    }
+    return wide;
+  }
+
+  // One panel, one chunk. x1_word: the chunk's first in a packed row. Sums begin and end here, while they are in the L1 cache.
+  void RunTiles(TileKernel kernel, size_t panel, size_t x1_word, const void* b, std::span<const MatmulBlock> blocks) {
+    const bool unpair = plan_.form == MatmulForm::kBF16 && kernel != plan_.dots.bf16;
+    const bool finish = chunk_.end == g_.args.k && plan_.wide_bytes == 0;
+    if (finish) BeginFinish(panel);
+    alignas(64) uint32_t wide[2 * kChunkRows * kMostRows];
     for (size_t tile = first_tile_; tile < last_tile_; ++tile) {
-      const size_t first = g_.tiles.Begin(tile), height = g_.tiles.Rows(tile);
+      const size_t row = g_.tiles.Begin(tile), height = g_.tiles.Rows(tile);
+      const uint32_t* x1 = g_.x1 + row * plan_.x1_words + x1_word * height;
+      uint32_t* const sums = SumsOf(panel, row);
+      if (chunk_.begin == 0) std::memset(sums, 0, height * cols_ * 4);
       const Fetch next = Next(panel, tile - first_tile_);
-      kernel(height, {g_.x1 + first * plan_.x1_words + x1_word * height, b, SumsOf(panel) + (first - first_row_) * cols_, blocks, next.at,
-                      next.step});
+      kernel(height, {unpair ? Unpair(x1, height, wide) : x1, b, sums, blocks, next.at, next.step});
+      if (!finish) continue;
+      finish_.c = sums, finish_.rows = height, finish_.out = g_.out + row * g_.out_stride + panel * cols_;
+      plan_.integer() ? plan_.kernels.finish_int32(finish_) : plan_.kernels.finish_f32(finish_);
     }
   }
 
+  size_t IntChunk(size_t k) {
+    BeginChunk({k, std::min(k + plan_.chunk, g_.args.k)});
+    for (size_t panel = first_panel_; panel < last_panel_; ++panel) IntPanel(panel);
+    const size_t flush = kExactInt32 / plan_.chunk * plan_.chunk;
+    if (plan_.wide_bytes != 0 && (chunk_.end % flush == 0 || chunk_.end == g_.args.k)) Flush(SumCount());
+    return chunk_.end;
+  }
   void IntPanel(size_t panel) {
     const size_t count = RoundUp(chunk_.end - chunk_.begin, 4) / 4;
     if (plan_.form == MatmulForm::kInt16) {
@@ -126,11 +150,12 @@ class Task {
       const MatmulBlock block = {0, 2 * count, nullptr};
       return RunTiles(plan_.kernels.int16, panel, chunk_.begin / 2, b_, {&block, 1});
     }
+    if (g_.packed == nullptr) {
+      const PanelFacts facts = Facts(panel);
+      for (size_t j = 0; j < cols_; ++j) ColumnSums(panel)[j] += static_cast<uint32_t>(facts.values[j]);
+    }
     const MatmulBlock block = {0, count, nullptr};
     RunTiles(plan_.dots.int8, panel, chunk_.begin / 4, Words(panel), {&block, 1});
-    if (g_.packed != nullptr) return;
-    const PanelFacts facts = Facts(panel);
-    for (size_t j = 0; j < cols_; ++j) ColumnSums(panel)[j] += static_cast<uint32_t>(facts.values[j]);
   }
   // int32 sums into int64 ones.
   void Flush(size_t count) {
@@ -192,7 +217,7 @@ class Task {
     }
   }
 
-  void FloatPanel(size_t panel, std::span<MatmulBlock> blocks) const {
+  void FloatPanel(size_t panel, std::span<MatmulBlock> blocks) {
     const DType dtype = g_.args.x2.dtype;
     if (dtype == DType::kI8) return QuantisedPanel(panel, blocks);
     if (plan_.form == MatmulForm::kBF16 && StaysNormal(x1_smallest_, static_cast<uint32_t>(Facts(panel).values[0])))
@@ -201,7 +226,7 @@ class Task {
     plan_.kernels.widen(Words(panel), dtype, chunk_.begin - origin_, chunk_.end - chunk_.begin, nullptr, reinterpret_cast<float*>(b_));
     RunFloats(panel, blocks, b_);
   }
-  void QuantisedPanel(size_t panel, std::span<MatmulBlock> blocks) const {
+  void QuantisedPanel(size_t panel, std::span<MatmulBlock> blocks) {
     Antiquant q;
     Load(panel, blocks, &q);
     constexpr uint32_t kOne = 0x3F80;  // q + offset is an integer
@@ -219,60 +244,40 @@ class Task {
     pairs ? RunPairs(panel, blocks, b_) : RunFloats(panel, blocks, b_);
   }
 
-  void RunPairs(size_t panel, std::span<const MatmulBlock> blocks, const uint32_t* b) const {
+  void RunPairs(size_t panel, std::span<const MatmulBlock> blocks, const uint32_t* b) {
     MatmulBlock pairs[kMostBlocks];
     for (size_t i = 0; i < blocks.size(); ++i) pairs[i] = {blocks[i].begin / 2, (blocks[i].size + 1) / 2, blocks[i].scale};
     RunTiles(plan_.dots.bf16, panel, chunk_.begin / 2, b, {pairs, blocks.size()});
   }
-  void RunFloats(size_t panel, std::span<const MatmulBlock> blocks, const void* b) const {
-    if (plan_.form == MatmulForm::kFloat) return RunTiles(plan_.kernels.f32, panel, chunk_.begin, b, blocks);
-    // x1 lies in pairs of bf16, and cannot be used so.
-    alignas(64) uint32_t wide[2 * kChunkRows * kMostRows];
-    for (size_t tile = first_tile_; tile < last_tile_; ++tile) {
-      const size_t first = g_.tiles.Begin(tile), height = g_.tiles.Rows(tile);
-      const uint32_t* pairs = g_.x1 + first * plan_.x1_words + chunk_.begin / 2 * height;
-      for (size_t i = 0; i < chunk_.end - chunk_.begin; ++i) {
-        for (size_t r = 0; r < height; ++r) {
-          const uint32_t pair = pairs[i / 2 * height + r];
-          wide[i * height + r] = i % 2 == 0 ? pair << 16 : pair & 0xFFFF0000u;
-        }
-      }
-      plan_.kernels.f32(height, {wide, b, SumsOf(panel) + (first - first_row_) * cols_, blocks, reinterpret_cast<uintptr_t>(wide), 0});
-    }
+  void RunFloats(size_t panel, std::span<const MatmulBlock> blocks, const void* b) {
+    RunTiles(plan_.kernels.f32, panel, plan_.form == MatmulForm::kFloat ? chunk_.begin : chunk_.begin / 2, b, blocks);
   }
 
-  MatmulFinish FinishOf(size_t panel) const {
-    MatmulFinish f = {SumsOf(panel), rows_, ColsOf(panel)};
-    f.out = g_.out + first_row_ * g_.out_stride + panel * cols_, f.out_stride = g_.out_stride;
-    return f;
-  }
-  void FinishFloat(size_t panel) const {
-    MatmulFinish f = FinishOf(panel);
+  void BeginFinish(size_t panel) {
     const In& bias = g_.args.bias;
-    alignas(64) float values[kMostPanelCols];
-    if (bias) PerColumn(bias.data, bias.dtype, 0, 1, panel, values), f.bias = values;
-    plan_.kernels.finish_f32(f);
-  }
-  void FinishInt(size_t panel) const {
-    MatmulFinish f = FinishOf(panel);
-    alignas(64) int32_t shift[kMostPanelCols] = {};
-    alignas(64) double wide_bias[kMostPanelCols] = {}, wide_scale[kMostPanelCols] = {};
+    finish_ = {.cols = ColsOf(panel), .shift = shift_, .wide_bias = wide_bias_, .wide_scale = wide_scale_, .out_stride = g_.out_stride};
+    if (!plan_.integer()) {
+      if (bias) PerColumn(bias.data, bias.dtype, 0, 1, panel, bias_), finish_.bias = bias_;
+      return;
+    }
     if (plan_.form == MatmulForm::kInt8) {  // x1 was 128 too much
       const uint32_t* sums = g_.packed != nullptr ? g_.packed + panel * plan_.panel_words : ColumnSums(panel);
-      for (size_t j = 0; j < cols_; ++j) shift[j] = static_cast<int32_t>(sums[j] * 128u);
+      for (size_t j = 0; j < cols_; ++j) shift_[j] = static_cast<int32_t>(sums[j] * 128u);
     }
-    for (size_t j = 0; j < f.cols; ++j) {
+    for (size_t j = 0; j < finish_.cols; ++j) {
       const size_t column = panel * cols_ + j;
-      if (g_.args.bias) wide_bias[j] = LoadElement(g_.args.bias.data, g_.args.bias.dtype, column);
-      wide_scale[j] = static_cast<double>(g_.args.dequant_scale[column * g_.args.dequant_stride]);
+      if (bias) wide_bias_[j] = LoadElement(bias.data, bias.dtype, column);
+      wide_scale_[j] = static_cast<double>(g_.args.dequant_scale[column * g_.args.dequant_stride]);
     }
-    f.shift = shift, f.wide_bias = wide_bias, f.wide_scale = wide_scale;
-    if (plan_.wide_bytes == 0) return plan_.kernels.finish_int32(f);
+  }
+  void FinishWide(size_t panel) {
+    BeginFinish(panel);
     const int64_t* sums = wide_ + (panel - first_panel_) * rows_ * cols_;
     for (size_t r = 0; r < rows_; ++r) {
-      for (size_t j = 0; j < f.cols; ++j) {
-        const int64_t sum = sums[r * cols_ + j] + static_cast<int64_t>(wide_bias[j]);
-        f.out[r * f.out_stride + j] = static_cast<float>(static_cast<double>(sum) * wide_scale[j]);
+      float* const out = g_.out + (first_row_ + r) * g_.out_stride + panel * cols_;
+      for (size_t j = 0; j < finish_.cols; ++j) {
+        const int64_t sum = sums[r * cols_ + j] + static_cast<int64_t>(wide_bias_[j]);
+        out[j] = static_cast<float>(static_cast<double>(sum) * wide_scale_[j]);
       }
     }
   }
@@ -281,7 +286,11 @@ class Task {
   const MatmulPlan& plan_;
   const size_t cols_;
   size_t first_panel_, last_panel_, first_tile_, last_tile_, first_row_, rows_;
-  RowRange chunk_;            // of k
+  RowRange chunk_;  // of k
+  MatmulFinish finish_;
+  alignas(64) float bias_[kMostPanelCols] = {};
+  alignas(64) int32_t shift_[kMostPanelCols] = {};
+  alignas(64) double wide_bias_[kMostPanelCols] = {}, wide_scale_[kMostPanelCols] = {};
   size_t origin_ = 0;         // chunk_.begin, or the k before it that a word begins with
   uint32_t x1_smallest_ = 0;  // 0: no pairs
   uint32_t *sums_, *words_, *b_, *column_sums_;
