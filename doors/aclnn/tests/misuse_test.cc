@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "aclnnop/aclnn_matmul_all_reduce_add_rms_norm.h"
 #include "doors/aclnn/tests/calls.h"
 
 namespace addnorm::aclnn_test {
@@ -14,8 +15,8 @@ namespace {
 
 constexpr int kSequences = 10000, kCallsPerSequence = 40;
 
-const std::vector<int> kDocumented{0,      100000, 100001, 100002, 100037, 107002, 107020, 161001,
-                                   161002, 200000, 200002, 361001, 561000, 561002, 561103};
+const std::vector<int> kDocumented{0,      HCCL_E_PARA, HCCL_E_PTR, 100000, 100001, 100002, 100037, 107002, 107020,
+                                   161001, 161002,      200000,     200002, 361001, 561000, 561002, 561103};
 
 class Program {
  public:
@@ -43,6 +44,7 @@ class Program {
       [](void* h) { return aclDestroyAclOpExecutor(static_cast<aclOpExecutor*>(h)); },
       [](void* h) { return aclrtDestroyStream(h); },
       [](void* h) { return aclrtDestroyContext(h); },
+      [](void* h) { return static_cast<int>(HcclCommDestroy(h)); },
   };
 
   uint64_t Below(uint64_t n) { return random_() % n; }
@@ -64,6 +66,7 @@ class Program {
   aclTensor* AnyTensor() { return tensors_.empty() || Below(8) == 0 ? Any<aclTensor>() : tensors_[Below(tensors_.size())]; }
   aclOpExecutor* AnyExecutor() { return executors_.empty() || Below(4) == 0 ? Any<aclOpExecutor>() : executors_[Below(executors_.size())]; }
   aclrtStream AnyStream() { return Below(2) == 0 ? nullptr : Any(); }
+  HcclComm AnyComm() { return comms_.empty() || Below(4) == 0 ? Any() : comms_[Below(comms_.size())]; }
   void Keep(void* handle) {
     if (handle != nullptr) handles_.push_back(handle);
   }
@@ -141,7 +144,7 @@ class Program {
   }
 
   void Step() {
-    switch (Below(12)) {
+    switch (Below(13)) {
       case 0:
       case 1:
       case 2:
@@ -153,7 +156,7 @@ class Program {
       case 6:
         return Phase2();
       case 7:
-        return Note(kDestroy[Below(8)](Any()));
+        return Note(kDestroy[Below(std::size(kDestroy))](Any()));
       case 8:
         return Note(Below(2) == 0 ? aclSetAclOpExecutorRepeatable(AnyExecutor())
                                   : aclSetTensorAddr(AnyExecutor(), Below(10), AnyTensor(), data_[Below(12)]));
@@ -161,6 +164,8 @@ class Program {
         return Getters();
       case 10:
         return Runtime();
+      case 11:
+        return Groups();
       default:
         return Memory();
     }
@@ -208,6 +213,37 @@ class Program {
     }
   }
 
+  // Groups of up to three ranks, and what takes them or their names.
+  void Groups() {
+    int32_t devices[3] = {static_cast<int32_t>(Below(4)), static_cast<int32_t>(Below(9)), static_cast<int32_t>(Below(10)) - 1};
+    HcclComm comms[3] = {};
+    char name[COMM_NAME_MAX_LENGTH] = "";
+    uint32_t number = 0;
+    switch (Below(4)) {
+      case 0:
+        Note(HcclCommInitAll(static_cast<uint32_t>(Below(4)), Below(20) == 0 ? nullptr : devices, Below(20) == 0 ? nullptr : comms));
+        for (HcclComm comm : comms) {
+          Keep(comm);
+          if (comm != nullptr) comms_.push_back(comm);
+        }
+        return;
+      case 1:
+        return Note(Below(2) == 0 ? HcclGetRankId(AnyComm(), &number) : HcclGetRankSize(AnyComm(), Below(9) == 0 ? nullptr : &number));
+      case 2:
+        return Note(HcclCommDestroy(AnyComm()));
+      default: {
+        Note(HcclGetCommName(AnyComm(), name));
+        uint64_t size = 0;
+        aclOpExecutor* executor = nullptr;
+        const auto t = [this] { return AnyTensor(); };
+        const int status = aclnnMatmulAllReduceAddRmsNormGetWorkspaceSize(t(), t(), Any<aclTensor>(), t(), t(), 0.5, name, "sum", 0, 1, t(),
+                                                                          t(), &size, &executor);
+        Note(status);
+        Note(aclnnMatmulAllReduceAddRmsNorm(workspace_, size, AnyExecutor(), AnyStream()));
+      }
+    }
+  }
+
   void Memory() {
     void* block = nullptr;
     switch (Below(4)) {
@@ -227,7 +263,7 @@ class Program {
   }
 
   std::mt19937_64 random_;
-  std::vector<void*> handles_, blocks_;
+  std::vector<void*> handles_, blocks_, comms_;
   std::vector<aclTensor*> tensors_;
   std::vector<aclOpExecutor*> executors_;
   std::map<int, int> statuses_;
