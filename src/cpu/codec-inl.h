@@ -150,6 +150,32 @@ HWY_INLINE Pair<T> Zeros() {
   return {hn::Zero(Tag<T>()), hn::Zero(Tag<T>())};
 }
 
+#if HWY_TARGET == HWY_AVX3
+// One permutation of words takes the place of a widening and a shift, or of two shifts, two narrowings and a store.
+HWY_INLINE Pair<float> PairFromBF16(const uint16_t* p) {
+  alignas(64) static constexpr uint16_t kFirst[32] = {0, 0, 0, 1, 0, 2,  0, 3,  0, 4,  0, 5,  0, 6,  0, 7,
+                                                      0, 8, 0, 9, 0, 10, 0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+  const __m512i words = _mm512_loadu_si512(p), first = _mm512_load_si512(kFirst);
+  const __m512i second = _mm512_or_si512(first, _mm512_set1_epi32(16 << 16));
+  constexpr __mmask32 kHigh = 0xAAAAAAAA;
+  return {Vec<float>{_mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(kHigh, first, words))},
+          Vec<float>{_mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(kHigh, second, words))}};
+}
+
+// The words of two vectors rounded to nearest even.
+HWY_INLINE __m512i PairToBF16(const Pair<float>& v) {
+  alignas(64) static constexpr uint16_t kHighWords[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
+                                                          33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
+  const auto rounded = [](__m512 x) HWY_ATTR {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
+    return _mm512_mask_or_epi32(sum, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));  // keep it a NaN
+  };
+  return _mm512_permutex2var_epi16(rounded(v.a.raw), _mm512_load_si512(kHighWords), rounded(v.b.raw));
+}
+#endif
+
 // kPair elements from element index 0 of `p`.
 template <class T, class Type>
 HWY_INLINE Pair<T> LoadPair(const void* p, Type type) {
@@ -163,7 +189,11 @@ HWY_INLINE Pair<T> LoadPair(const void* p, Type type) {
       return {hn::LoadU(Tag<T>(), q), hn::LoadU(Tag<T>(), q + kN)};
     }
     const auto* q = static_cast<const uint16_t*>(p);
+#if HWY_TARGET == HWY_AVX3
+    if (type == DType::kBF16) return PairFromBF16(q);
+#else
     if (type == DType::kBF16) return {FromBF16(q), FromBF16(q + kN)};
+#endif
     return {FromF16(q), FromF16(q + kN)};
   }
 }
@@ -186,6 +216,13 @@ HWY_INLINE void StorePair(void* p, Type type, const Pair<T>& v) {
   if constexpr (sizeof(T) == 4) {
     const hn::Rebind<uint16_t, Tag<float>> dh;
     auto* q = static_cast<uint16_t*>(p);
+#if HWY_TARGET == HWY_AVX3
+    if (type == DType::kBF16) {
+      const __m512i words = PairToBF16(v);
+      if (kStream) return _mm512_stream_si512(reinterpret_cast<__m512i*>(q), words);
+      return _mm512_storeu_si512(q, words);
+    }
+#endif
     const HalfBits a = type == DType::kBF16 ? ToBF16(v.a) : ToF16(v.a), b = type == DType::kBF16 ? ToBF16(v.b) : ToF16(v.b);
 #if HWY_TARGET != HWY_SCALAR
     if (kStream) return hn::Stream(hn::Combine(Tag<uint16_t>(), b, a), Tag<uint16_t>(), q);

@@ -134,21 +134,25 @@ HWY_INLINE void ApplyStep(size_t i, M m, const RealRow<typename R::Real>& h, con
   y.Store(i, m, v);
 }
 
+// x, residual: of a row that is read soon.
 template <class R>
-HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real* p, typename R::Act next,
+HWY_NOINLINE void Apply(const ForwardArgs& a, size_t row, const typename R::Real* row_of_h, typename R::Act x, typename R::Res residual,
                         const RowStatistics<typename R::Real>& s) {
   using T = typename R::Real;
   const Tag<T> d;
   const size_t cols = a.shape.cols;
-  const RealRow<T> h = RealRowAt(p);
+  const RealRow<T> h = RealRowAt(row_of_h);
   const typename R::Par weight(a.weight, 0), bias(a.bias, 0);
   const typename R::ActOut y(a.y, row, a.stream);
   const Vec<T> mean = hn::Set(d, s.mean), lo = hn::Set(d, s.lo), rstd = hn::Set(d, s.rstd);
   size_t i = 0;
-  for (; i + kPair<T> <= cols; i += kPair<T>) {
-    if (i % 64 == 0 && next) next.Prefetch(i, 64);
-    ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
+  for (; i + kFoldLanes <= cols; i += kFoldLanes) {
+    if (x) x.Prefetch(i, kFoldLanes);
+    if (residual) residual.Prefetch(i, kFoldLanes);
+    ADDNORM_UNROLL
+    for (size_t p = 0; p < kFoldLanes; p += kPair<T>) ApplyStep<R>(i + p, Whole(), h, weight, bias, y, mean, lo, rstd);
   }
+  for (; i + kPair<T> <= cols; i += kPair<T>) ApplyStep<R>(i, Whole(), h, weight, bias, y, mean, lo, rstd);
   if (i < cols) ApplyStep<R>(i, Part{cols - i}, h, weight, bias, y, mean, lo, rstd);
 }
 
@@ -206,7 +210,10 @@ HWY_INLINE void ForwardRowsOfKind(const ForwardArgs& a, RowRange range, typename
     } else {
       StoreStatistics(a, row, s);
     }
-    if (a.y) Apply<R>(a, row, h, ask ? typename R::Act(a.pre.x, later) : typename R::Act(), s);
+    // RMSNorm has no pass 2 that could ask for the residual.
+    const typename R::Act x = ask ? typename R::Act(a.pre.x, later) : typename R::Act();
+    const typename R::Res residual = ask && kSquares ? typename R::Res(a.pre.residual, later) : typename R::Res();
+    if (a.y) Apply<R>(a, row, h, x, residual, s);
     h = next_h;
   }
 }
