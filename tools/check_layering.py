@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks the include arrows: base <- core <- cpu, comm, parallel inside src; doors on top; Highway only in src/cpu, torch in doors/torch."""
+"""Checks the include arrows: base <- core <- cpu, comm, parallel inside src; doors on top; Highway in src/cpu, torch in doors/torch."""
 
 import re
 import subprocess
