@@ -8,6 +8,8 @@ addnorm_test(comm_messages_test comm_messages_test.cc LIBRARIES addnorm_comm_too
 addnorm_test(comm_damage_test comm_damage_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
 addnorm_test(comm_host_test comm_host_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
 addnorm_test(comm_fault_test comm_fault_test.cc LIBRARIES addnorm_comm_tools addnorm_objects)
+# Forked children of a process that had threads start threads: that is what is tested.
+set_tests_properties(comm_host_test comm_fault_test PROPERTIES ENVIRONMENT "TSAN_OPTIONS=die_after_fork=0")
 # They stop and wake processes against deadlines: not beside each other.
 set_tests_properties(comm_fault_test PROPERTIES RESOURCE_LOCK comm_processes)
 
@@ -15,7 +17,7 @@ set_tests_properties(comm_fault_test PROPERTIES RESOURCE_LOCK comm_processes)
 add_executable(fault_storm fault_storm.cc)
 target_link_libraries(fault_storm PRIVATE addnorm_comm_tools addnorm_objects)
 add_test(NAME fault_storm COMMAND fault_storm --trials 150)
-set_tests_properties(fault_storm PROPERTIES TIMEOUT 600 RESOURCE_LOCK comm_processes)
+set_tests_properties(fault_storm PROPERTIES TIMEOUT 600 RESOURCE_LOCK comm_processes ENVIRONMENT "TSAN_OPTIONS=die_after_fork=0")
 
 # An MPI program without torch.
 find_package(MPI COMPONENTS C)

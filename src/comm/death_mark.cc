@@ -8,16 +8,19 @@
 #include <unistd.h>
 
 #include <system_error>
+#include <thread>
 
 namespace addnorm::comm {
 
 DeathMark::DeathMark(std::atomic<uint32_t>* word) : owner_(getpid()) {
+  const auto holder = std::make_shared<Holder>();
   sigset_t all, before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);  // the program's signals are for the program's threads
   try {
-    thread_ = std::thread([this, word] { Hold(word); });
-    held_.acquire();
+    std::thread([holder, word] { Hold(*holder, word); }).detach();
+    holder->held.acquire();
+    holder_ = holder;
   } catch (const std::system_error&) {
     // Deaths are then seen a little later.
   }
@@ -25,19 +28,15 @@ DeathMark::DeathMark(std::atomic<uint32_t>* word) : owner_(getpid()) {
 }
 
 DeathMark::~DeathMark() {
-  if (!thread_.joinable()) return;
-  if (getpid() != owner_) {
-    thread_.detach();  // a forked child has no such thread
-    return;
-  }
-  end_.release();
-  thread_.join();
+  if (holder_ == nullptr || getpid() != owner_) return;  // a forked child has no such thread
+  holder_->end.release();
+  holder_->ended.acquire();  // it does not touch the word any more
 }
 
 bool DeathMark::IsSet(const std::atomic<uint32_t>& word) { return (word.load(std::memory_order_acquire) & FUTEX_OWNER_DIED) != 0; }
 
 /// Tells the kernel, in place of the C library's own list for this thread, of a list of one lock: `word`, which holds this thread's number.
-void DeathMark::Hold(std::atomic<uint32_t>* word) {
+void DeathMark::Hold(Holder& holder, std::atomic<uint32_t>* word) {
   robust_list lock = {};
   robust_list_head head = {};
   head.list.next = &lock;
@@ -45,10 +44,11 @@ void DeathMark::Hold(std::atomic<uint32_t>* word) {
   head.futex_offset = reinterpret_cast<char*>(word) - reinterpret_cast<char*>(&lock);
   word->store(static_cast<uint32_t>(syscall(SYS_gettid)), std::memory_order_release);
   syscall(SYS_set_robust_list, &head, sizeof(head));
-  held_.release();
-  end_.acquire();
+  holder.held.release();
+  holder.end.acquire();
   syscall(SYS_set_robust_list, nullptr, sizeof(head));
   word->store(0, std::memory_order_release);
+  holder.ended.release();
 }
 
 }  // namespace addnorm::comm

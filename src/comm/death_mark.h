@@ -8,8 +8,8 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <semaphore>
-#include <thread>
 
 namespace addnorm::comm {
 
@@ -25,11 +25,13 @@ class DeathMark {
   static bool IsSet(const std::atomic<uint32_t>& word);
 
  private:
-  void Hold(std::atomic<uint32_t>* word);
+  struct Holder {
+    std::binary_semaphore held{0}, end{0}, ended{0};
+  };
+  static void Hold(Holder& holder, std::atomic<uint32_t>* word);
 
   const pid_t owner_;
-  std::binary_semaphore held_{0}, end_{0};
-  std::thread thread_;
+  std::shared_ptr<Holder> holder_;  // null: there is no thread
 };
 
 }  // namespace addnorm::comm
