@@ -52,6 +52,7 @@ struct GradientPass {
   using T = typename R::Real;
   SourceRow<R> h;
   typename R::Act dy;
+  typename R::Res dsum;  // of pass B, which is to find it in the cache
   typename R::Par weight;
   T* xhat;
   Vec<T> mean, lo, rstd;
@@ -61,6 +62,7 @@ struct GradientPass {
     if (!from_memory) return;
     h.saved.Prefetch(i + kAheadColumns, n);
     dy.Prefetch(i + kAheadColumns, n);
+    if (dsum) dsum.Prefetch(i, n);
   }
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
@@ -231,8 +233,15 @@ class BackwardBlock {
   template <size_t kSums>
   HWY_NOINLINE void SumGradientsOf(size_t row, const SourceRow<R>& h, const RowStatistics<T>& s, T* xhat, double* sums) {
     const Tag<T> d;
-    GradientPass<R, kSums> pass{
-        h, typename R::Act(a_.dy, row), weight_, xhat, hn::Set(d, s.mean), hn::Set(d, s.lo), hn::Set(d, s.rstd), a_.stream && h.saved};
+    GradientPass<R, kSums> pass{h,
+                                typename R::Act(a_.dy, row),
+                                typename R::Res(a_.dsum, row),
+                                weight_,
+                                xhat,
+                                hn::Set(d, s.mean),
+                                hn::Set(d, s.lo),
+                                hn::Set(d, s.rstd),
+                                ask_ && h.saved};
     Fold<T, kSums, 7>(cols_, pass, sums);
   }
 
@@ -347,6 +356,8 @@ class BackwardBlock {
   typename R::Par weight_;
   const bool stages_ = GoesBackThroughStages(a_);
   const bool rare_ = a_.xhat || a_.stat == Stat::kVariance;
+  // Of one short row at a time the hardware reads ahead by itself, as long as no third row is asked for.
+  const bool ask_ = a_.stream && !(a_.dsum && cols_ <= kNarrow);
   // Of long rows from memory the second level keeps h and dy; to write xhat and read it back is more than to form it again.
   static constexpr bool kMayFormAgain = std::is_same_v<typename R::Res, RealRow<T>>;
   const bool again_ = kMayFormAgain && a_.stream && cols_ > kNarrow&& a_.sum&& a_.rstd && !stages_ && !rare_;

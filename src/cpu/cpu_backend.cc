@@ -32,11 +32,10 @@ size_t RowBytes(const BackwardArgs& a) {
          (size(a.dy) + size(a.sum) + size(a.pre.x) + size(a.pre.residual) + size(a.dsum) + size(a.dx) + size(a.dresidual) + size(a.xhat));
 }
 
-// A call that moves more than the last cache level holds finds nothing there and leaves nothing: it writes around the caches.
-template <class Args>
-bool Streams(const Args& a) {
-  return RowBytes(a) * a.shape.rows > LastLevelCacheBytes();
-}
+// A call that moves a large share of what the last cache level holds writes around the caches: who reads its outputs has to share that
+// level with everybody else. The backward gains most, and the next reader of its outputs is furthest away.
+bool Streams(const ForwardArgs& a) { return RowBytes(a) * a.shape.rows > LastLevelCacheBytes() / 2; }
+bool Streams(const BackwardArgs& a) { return RowBytes(a) * a.shape.rows > LastLevelCacheBytes() / 4; }
 
 // Slices worth making of `units` equal units of work; asks the executor only where there is enough.
 size_t CountSlices(size_t units, size_t total_bytes, const Executor& executor) {
