@@ -66,6 +66,11 @@ void Measure(const Setting& s, const char* direction, const StreamBuffers& buffe
   const std::string problem = s.name(direction);
   std::vector<Variant> variants = StreamVariants(buffers, s.executor());
   const size_t streams = variants.size();
+  if (!s.all_threads) {
+    for (Variant& variant : RowOrderVariants(buffers, static_cast<size_t>(s.cols) * SizeOf(s.dtype)))
+      variants.push_back(std::move(variant));
+  }
+  const size_t operators = variants.size();
   for (Prepared& p : prepared) {
     variants.push_back({p.name, [&p, &s] { (void)p.plan.Run(p.workspace, s.executor()); }});
   }
@@ -74,12 +79,19 @@ void Measure(const Setting& s, const char* direction, const StreamBuffers& buffe
   if (s.placement != Placement::kStaggered) return;
   double best = times[0].p10;
   for (size_t i = 0; i < streams; ++i) best = std::min(best, times[i].p10);
-  for (size_t i = streams; i < times.size(); ++i) {
+  if (operators > streams) {
+    double ordered = times[streams].p10;
+    for (size_t i = streams; i < operators; ++i) ordered = std::min(ordered, times[i].p10);
+    const char* name = ": the stream in a norm's order";
+    if (s.in_cache) report->Add({problem + name + ": time / stream's", ordered / best, 0, false});
+    if (!s.in_cache) report->Add({problem + name + ": stream's time / time", best / ordered, 0, true});
+  }
+  for (size_t i = operators; i < times.size(); ++i) {
     const Times& t = times[i];
-    const bool judged = prepared[i - streams].judged;
+    const bool judged = prepared[i - operators].judged;
     if (s.in_cache) report->Add({problem + ", " + t.name + ": time / stream's", t.p10 / best, judged ? limits.factor : 0, false});
     if (!s.in_cache) report->Add({problem + ", " + t.name + ": stream's time / time", best / t.p10, judged ? limits.share : 0, true});
-    if (t.name == kDropoutName) report->Add({problem + ", " + t.name + ": time / p=0", t.p10 / times[streams].p10, 0, false});
+    if (t.name == kDropoutName) report->Add({problem + ", " + t.name + ": time / p=0", t.p10 / times[operators].p10, 0, false});
   }
 }
 

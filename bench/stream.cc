@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -83,6 +84,33 @@ template <bool kTwo, Store kStore, bool kPrefetch>
   if (kStore == Store::kNonTemporal) _mm_sfence();
 }
 
+// The last output goes by way of `scratch`, two rows that take turns.
+template <bool kTwo, Store kStore>
+[[gnu::target("avx512f")]] void RowOrder512(const StreamBuffers& s, size_t row_bytes, std::byte* scratch) {
+  const auto store = [](std::byte * p, __m512i v) __attribute__((target("avx512f"))) {
+    if (kStore == Store::kRegular) {
+      _mm512_store_si512(p, v);
+    } else {
+      _mm512_stream_si512(reinterpret_cast<__m512i*>(p), v);
+    }
+  };
+  std::byte* const last = kTwo ? s.d : s.c;
+  const size_t rows = s.bytes / row_bytes;
+  for (size_t row = 0; row <= rows; ++row) {
+    std::byte* const mine = scratch + row % 2 * row_bytes;
+    const std::byte* const before = scratch + (row + 1) % 2 * row_bytes;
+    const size_t at = row * row_bytes;
+    for (size_t i = 0; i < row_bytes; i += 64) {
+      if (row > 0) store(last + at - row_bytes + i, _mm512_load_si512(before + i));
+      if (row == rows) continue;
+      const __m512i a = _mm512_load_si512(s.a + at + i), b = _mm512_load_si512(s.b + at + i);
+      if (kTwo) store(s.c + at + i, _mm512_add_epi64(a, b));
+      _mm512_store_si512(mine + i, kTwo ? _mm512_xor_si512(a, b) : _mm512_add_epi64(a, b));
+    }
+  }
+  if (kStore == Store::kNonTemporal) _mm_sfence();
+}
+
 constexpr Kind kAvx512[] = {
     {"stream, regular", Avx512<false, Store::kRegular, false>, Avx512<true, Store::kRegular, false>},
     {"stream, regular, prefetch", Avx512<false, Store::kRegular, true>, Avx512<true, Store::kRegular, true>},
@@ -131,6 +159,23 @@ std::vector<Variant> StreamVariants(const StreamBuffers& buffers, const Executor
                           executor.parallel_for(executor.context, mine.slices, RunSlices, &mine);
                         }});
   }
+  return variants;
+}
+
+std::vector<Variant> RowOrderVariants(const StreamBuffers& buffers, size_t row_bytes) {
+  std::vector<Variant> variants;
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("avx512f") || row_bytes % 64 != 0 || buffers.bytes % row_bytes != 0) return variants;
+  using RowOrder = void (*)(const StreamBuffers&, size_t, std::byte*);
+  const auto scratch = std::make_shared<std::vector<std::byte>>(2 * row_bytes + 64);
+  std::byte* const aligned = scratch->data() + (64 - reinterpret_cast<uintptr_t>(scratch->data()) % 64) % 64;
+  const auto add = [&](const char* name, RowOrder one, RowOrder two) {
+    const RowOrder run = buffers.d ? two : one;
+    variants.push_back({name, [=] { return (void)scratch, run(buffers, row_bytes, aligned); }});
+  };
+  add("row order, regular", RowOrder512<false, Store::kRegular>, RowOrder512<true, Store::kRegular>);
+  add("row order, non-temporal", RowOrder512<false, Store::kNonTemporal>, RowOrder512<true, Store::kNonTemporal>);
+#endif
   return variants;
 }
 

@@ -22,6 +22,10 @@ struct StreamBuffers {
 
 /// One variant per way to store that this machine has: "stream, regular", "stream, non-temporal", each also with prefetch.
 std::vector<Variant> StreamVariants(const StreamBuffers& buffers, const Executor& executor);
+/// The same reads and writes in the order that a norm must have: no element of the last output before the whole row has been read, so
+/// that the row waits in a scratch of its own and is written while the next one is read. One thread; none where a row is not a multiple
+/// of 64 bytes.
+std::vector<Variant> RowOrderVariants(const StreamBuffers& buffers, size_t row_bytes);
 /// The instruction set they use.
 const char* StreamTarget();
 /// Whether the streams do what they claim: runs each over `buffers` and looks at what was written.
