@@ -196,6 +196,7 @@ int Main(void (*kernel)(P...), int count, char** words) {
   }
   if (result.ok()) return 0;
   char line[1024];
+  std::fflush(stdout);  // what the kernel printed comes first, also in one pipe with the rule
   std::fprintf(stderr, "%s\n", addnorm::ascendc::Describe(result.first, line, sizeof(line)));
   if (result.violations > 1) std::fprintf(stderr, "cores stopped at a broken rule: %u\n", result.violations);
   return 2;

@@ -27,7 +27,6 @@ void LocalMemory::Open(uint32_t size) {
   bytes = size;
   used = 0;
   written.resize(size);
-  pending.resize(size);
   Forget(base, size);
 }
 
@@ -35,7 +34,6 @@ void LocalMemory::Forget(uint8_t* data, size_t size) {
   const auto start = static_cast<uint64_t>(data - base);
   for (size_t i = 0; i < size; ++i) data[i] = Untouched(start + i);
   std::fill_n(Shadow(data), size, uint8_t{0});
-  std::fill_n(Pending(data), size, Engine::kNone);
 }
 
 void LocalMemory::Expose(const uint8_t* data, uint32_t element_bytes) {

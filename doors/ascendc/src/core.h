@@ -4,10 +4,13 @@
 #ifndef ADDNORM_DOORS_ASCENDC_CORE_H_
 #define ADDNORM_DOORS_ASCENDC_CORE_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "addnorm/ascendc/launch.h"
@@ -16,26 +19,35 @@
 
 namespace addnorm::ascendc {
 
-/// Memory with two shadow bytes per byte.
+/// Memory with a shadow byte per byte.
 struct LocalMemory {
   std::vector<uint8_t> storage;
   uint8_t* base = nullptr;  // 64-byte aligned, inside storage
   uint32_t bytes = 0;
   uint32_t used = 0;
   std::vector<uint8_t> written;  // 0 = no, 1 = yes, else once the content of its element of so many bytes has changed
-  std::vector<Engine> pending;   // who worked on it since the last hand-over
 
   void Open(uint32_t size);
   bool Contains(const uint8_t* data) const { return data >= base && data < base + bytes; }
   /// The shadow of `data`, which Contains.
   uint8_t* Shadow(const uint8_t* data) { return written.data() + (data - base); }
-  Engine* Pending(const uint8_t* data) { return pending.data() + (data - base); }
   /// How many of the first `size` bytes are written, up to the first that is not.
   size_t WrittenBytes(const uint8_t* data, size_t size) const;
   /// Marks an element whose writes will not be seen.
   void Expose(const uint8_t* data, uint32_t element_bytes);
-  /// Fills with NaNs, forgets that it was written and who worked on it.
+  /// Fills with NaNs and forgets that it was written.
   void Forget(uint8_t* data, size_t size);
+};
+
+/// Hand-overs are counted. A clock says, for each engine, up to which hand-over its work is known to somebody.
+using Clock = std::array<uint32_t, 4>;  // by Engine; 0 = nothing
+void Merge(Clock* known, const Clock& learned);
+
+/// Who worked on a byte, after which hand-over.
+struct Mark {
+  uint32_t copied_out = 0;  // read by the last copy out; 0 = not since it was written
+  uint32_t written = 0;
+  Engine writer = Engine::kNone;
 };
 
 struct Buffer {
@@ -45,7 +57,9 @@ struct Buffer {
   TPosition position = TPosition::MAX;
   State state = State::kFree;
   Engine hands_over = Engine::kNone;                    // whose work its queue hands over
-  bool tracked = false;                                 // its bytes must be handed over: VECIN and VECOUT queues
+  std::vector<Mark> marks;                              // by byte, where they must be handed over: VECIN and VECOUT queues
+  std::array<Clock, 4> known{};                         // what its queue handed over, by the engine that got it
+  std::array<Clock, 4> enqueued{};                      // ... and will, when it is taken out of the queue
   uint32_t queue = 0;                                   // 0 = a TBuf, or the rest of UB
   uint32_t generation = 0;                              // new at each allocation, unique in the process
   Here owner{"", 0};                                    // the call that allocated it
@@ -58,6 +72,14 @@ struct Queue {
   uint32_t first_buffer = 0;
   uint32_t next = 0;  // where AllocTensor looks first
   std::deque<uint32_t> enqueued;
+};
+
+/// A SetFlag that waits for its WaitFlag: what its engine knew, in all memory and in single buffers.
+struct Flag {
+  int from, to, id;
+  Here here;
+  Clock known;
+  std::vector<std::pair<uint32_t, Clock>> buffers;
 };
 
 /// Which argument of which call, for messages.
@@ -89,6 +111,8 @@ class Core {
   void ReleaseAll(Here* unfreed_at);
   /// Remembers the first tensor that was not freed; the launch reports it when the kernel has returned.
   void NoteUnfreed() noexcept;
+  /// The same for the first SetFlag that nobody waited for.
+  void NoteUnwaited() noexcept;
   /// Atomic and mask registers, as a kernel finds them.
   void ResetRegisters();
 
@@ -107,10 +131,16 @@ class Core {
   // ---- Hand-overs between copies and vector operations (handover.cc) ----
   /// Refuses bytes that another engine works on; notes that `engine` does now.
   void Work(const LocalView& view, uint64_t offset, uint64_t bytes, Engine engine, const Use& use, Access access);
-  bool IsTracked(const LocalView& view) { return BufferAt(view.buffer).tracked; }
-  /// kNone: everybody's work. Of one buffer, or of all.
-  void HandOver(const Buffer& buffer, Engine engine);
-  void HandOver(Engine engine);
+  bool IsTracked(const LocalView& view) { return !BufferAt(view.buffer).marks.empty(); }
+  /// EnQue and DeQue.
+  void NoteEnqueued(Buffer* buffer);
+  void HandOverDequeued(Buffer* buffer);
+  /// PipeBarrier<PIPE_ALL>.
+  void HandOverAll();
+  void SetFlag(int from, int to, int id, Here here);
+  void WaitFlag(int from, int to, int id, Here here);
+  int AllocEvent(int from, int to, bool keep, Here here);
+  void ReleaseEvent(int from, int to, int id);
 
   CoreId id;
   GlobalMemory* global;
@@ -123,16 +153,24 @@ class Core {
   uint64_t mask[2] = {UINT64_MAX, UINT64_MAX};  // the mask register
   float cast_scale = 1;
   void* pipe = nullptr;
-  std::optional<Violation> unfreed;
+  std::optional<Violation> unfinished;  // what the end of the kernel found first
 
  private:
   uint8_t* Reserve(TPosition position, uint32_t count, uint32_t bytes, Here here);
+  /// Notes what the end of the kernel found, if it is the first.
+  void NoteUnfinished(Rule rule, Here here, const char* text) noexcept;
+  bool Races(const Buffer& buffer, const Mark& mark, Engine engine, Access access, Engine* other) const;
+  uint32_t NextHandOver();
 
   LocalMemory ub_, l1_;
   std::vector<Buffer> buffers_;
   std::vector<Queue> queues_;
-  uint32_t pipe_buffers_ = 0;  // of the live pipe
-  uint32_t rest_ = 0;          // the buffer that Rest gave, while nothing was allocated since
+  std::array<Clock, 4> known_{};  // what flags handed over, by the engine that got it
+  uint32_t hand_overs_ = 1;
+  std::deque<Flag> flags_;
+  std::map<std::pair<int, int>, uint32_t> events_;  // ids given by AllocEventID, as bits, by engines
+  uint32_t pipe_buffers_ = 0;                       // of the live pipe
+  uint32_t rest_ = 0;                               // the buffer that Rest gave, while nothing was allocated since
 };
 
 bool IsUb(TPosition position);
@@ -143,6 +181,8 @@ uint32_t SizeOf(Type type);
 const char* NameOf(Type type);
 /// Prints one violation to stderr.
 void Print(const Violation& violation);
+/// Flushes what was printed and aborts.
+[[noreturn]] void EndProcess();
 
 }  // namespace addnorm::ascendc
 #endif  // ADDNORM_DOORS_ASCENDC_CORE_H_

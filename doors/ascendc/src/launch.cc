@@ -72,7 +72,8 @@ std::optional<Violation> RunCore(const LaunchOptions& options, const KernelCall&
   try {
     call.run(call.context);
     core->NoteUnfreed();  // of a pipe that outlives the kernel
-    broken = core->unfreed;
+    core->NoteUnwaited();
+    broken = core->unfinished;
   } catch (const Violation& violation) {
     broken = violation;
   } catch (const std::exception& error) {
@@ -138,10 +139,10 @@ LaunchResult RunCores(const LaunchOptions& options, const KernelCall& call, Here
   } catch (const std::exception& error) {
     result = {1, LaunchViolation(options, here, error.what())};
   }
-  // Broken rules inside a kernel aborted already; unfreed tensors and the launch itself are known only here.
+  // Broken rules inside a kernel aborted already; what is left over at the end and the launch itself are known only here.
   if (!result.ok() && options.on_violation == OnViolation::kAbort) {
     Print(result.first);
-    std::abort();
+    EndProcess();
   }
   return result;
 }
@@ -178,7 +179,7 @@ const LaunchResult& RunIcpu(const LaunchOptions& options, const KernelCall& call
     if (last.ok()) return last;
   }
   Print(last.first);
-  if (options.on_violation == OnViolation::kAbort) std::abort();
+  if (options.on_violation == OnViolation::kAbort) EndProcess();
   return last;
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <exception>
 #include <utility>
 
@@ -28,6 +27,10 @@ void Core::OpenPipe(void* new_pipe, Here here) {
   if (pipe != nullptr) Fail(Rule::kPipe, here, "TPipe: a second one is constructed while the first lives, expected one at a time");
   pipe = new_pipe;
   pipe_buffers_ = 0;
+  if (flags_.empty()) {  // nothing remembers a hand-over: count afresh
+    known_ = {};
+    hand_overs_ = 1;
+  }
   ub_.used = l1_.used = 0;
 }
 
@@ -44,22 +47,32 @@ void Core::NoteUnfreed() noexcept {
   for (const Buffer& buffer : buffers_) {
     const bool held =
         buffer.state == Buffer::State::kOccupied || buffer.state == Buffer::State::kQueued || buffer.state == Buffer::State::kDequeued;
-    if (!held || unfreed) continue;
-    unfreed.emplace();
-    unfreed->rule = Rule::kUnfreed;
-    unfreed->core = static_cast<int>(number);
-    unfreed->line = buffer.owner.line;
-    std::snprintf(unfreed->file, sizeof(unfreed->file), "%s", buffer.owner.file);
-    std::snprintf(unfreed->text, sizeof(unfreed->text),
-                  "AllocTensor: the tensor allocated here is %s at the end of its pipe, expected FreeTensor before", NameOf(buffer.state));
+    if (!held) continue;
+    char text[sizeof(Violation::text)];
+    std::snprintf(text, sizeof(text), "AllocTensor: the tensor allocated here is %s at the end of its pipe, expected FreeTensor before",
+                  NameOf(buffer.state));
+    return NoteUnfinished(Rule::kUnfreed, buffer.owner, text);
   }
+}
+
+void Core::NoteUnfinished(Rule rule, Here here, const char* text) noexcept {
+  if (unfinished) return;
+  unfinished.emplace();
+  unfinished->rule = rule;
+  unfinished->core = static_cast<int>(number);
+  unfinished->line = here.line;
+  std::snprintf(unfinished->file, sizeof(unfinished->file), "%s", here.file);
+  std::snprintf(unfinished->text, sizeof(unfinished->text), "%s", text);
 }
 
 void Core::ClosePipe(const void* old_pipe) {
   if (pipe != old_pipe || pipe == nullptr) return;
   if (std::uncaught_exceptions() == 0) NoteUnfreed();
   pipe = nullptr;
-  for (Buffer& buffer : buffers_) buffer.state = Buffer::State::kDead;
+  for (Buffer& buffer : buffers_) {
+    buffer.state = Buffer::State::kDead;
+    buffer.marks = {};
+  }
   rest_ = 0;
 }
 
@@ -95,9 +108,9 @@ uint32_t Core::AddQueue(const QueueSpec& spec, Here here) {
     buffer.bytes = rounded;
     buffer.position = spec.position;
     buffer.hands_over = spec.hands_over;
-    buffer.tracked = spec.position == TPosition::VECIN || spec.position == TPosition::VECOUT;
+    if (spec.position == TPosition::VECIN || spec.position == TPosition::VECOUT) buffer.marks.resize(rounded);
     buffer.queue = static_cast<uint32_t>(queues_.size() + 1);
-    buffers_.push_back(buffer);
+    buffers_.push_back(std::move(buffer));
   }
   queues_.push_back(std::move(queue));
   return static_cast<uint32_t>(queues_.size());
@@ -140,11 +153,12 @@ void ClosePipe(const void* pipe) {
   if (!alive || core.global->strict()) return;
   // A kernel outside a launch ends here: nobody looks later, and the next one starts afresh.
   core.ResetRegisters();
-  const std::optional<Violation> unfreed = std::exchange(core.unfreed, std::nullopt);
-  if (!unfreed) return;
-  if (core.on_violation == OnViolation::kReport && std::uncaught_exceptions() == 0) throw *unfreed;
-  Print(*unfreed);
-  if (core.on_violation == OnViolation::kAbort) std::abort();
+  core.NoteUnwaited();
+  const std::optional<Violation> unfinished = std::exchange(core.unfinished, std::nullopt);
+  if (!unfinished || std::uncaught_exceptions() != 0) return;
+  if (core.on_violation == OnViolation::kReport) throw *unfinished;
+  Print(*unfinished);
+  EndProcess();
 }
 
 void ResetPipe(Here here) {
@@ -176,6 +190,8 @@ LocalView AllocTensor(uint32_t number, Here here) {
     buffer.state = Buffer::State::kOccupied;
     buffer.generation = NewGeneration();
     buffer.owner = here;
+    buffer.known = {};
+    std::fill(buffer.marks.begin(), buffer.marks.end(), Mark());
     core.MemoryOf(buffer.data).Forget(buffer.data, buffer.bytes);
     return Whole(buffer, candidate);
   }
@@ -200,6 +216,7 @@ void EnQue(uint32_t number, const LocalView& tensor, Here here) {
          queue.spec.depth);
   }
   buffer.state = Buffer::State::kQueued;
+  core.NoteEnqueued(&buffer);
   queue.enqueued.push_back(tensor.buffer);
 }
 
@@ -211,7 +228,7 @@ LocalView DeQue(uint32_t number, Here here) {
   queue.enqueued.pop_front();
   Buffer& buffer = core.BufferAt(first);
   buffer.state = Buffer::State::kDequeued;
-  core.HandOver(buffer, buffer.hands_over);
+  core.HandOverDequeued(&buffer);
   return Whole(buffer, first);
 }
 

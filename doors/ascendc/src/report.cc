@@ -47,7 +47,14 @@ char* Describe(const Violation& violation, char* out, size_t size) {
 
 void Print(const Violation& violation) {
   char line[1024];
+  std::fflush(stdout);  // what the kernel printed comes first, also where both go to the same pipe
   std::fprintf(stderr, "%s\n", Describe(violation, line, sizeof(line)));
+}
+
+void EndProcess() {
+  // abort drops what is not flushed, and a pipe's stdout is not flushed at line ends: the prints before the fault would be lost.
+  std::fflush(nullptr);
+  std::abort();
 }
 
 void Core::Raise(Rule rule, Here here, const char* text) const {
@@ -60,7 +67,7 @@ void Core::Raise(Rule rule, Here here, const char* text) const {
   if (on_violation == OnViolation::kAbort) {
     // Here, not where the launch ends: a debugger then shows the kernel's own frames.
     Print(violation);
-    std::abort();
+    EndProcess();
   }
   throw violation;
 }

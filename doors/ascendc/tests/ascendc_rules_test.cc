@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "addnorm/ascendc/launch.h"
+#include "doors/ascendc/tests/rule_kernels_flag.h"
 #include "doors/ascendc/tests/rule_kernels_handover.h"
 #include "doors/ascendc/tests/rule_kernels_memory.h"
 #include "doors/ascendc/tests/rule_kernels_queue.h"
@@ -81,8 +82,22 @@ const std::vector<RuleCase> kCases = {
     {"CopyOutBeforeEnQue", CopyOutBeforeEnQue, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "EnQue and DeQue"}},
     {"PadOutBeforeEnQue", PadOutBeforeEnQue, Rule::kQueueState, {"DataCopyPad", "'src'", "computed at", "EnQue and DeQue"}},
     {"ComputeAfterDeQue", ComputeAfterDeQue, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "EnQue and DeQue"}},
-    {"InputCopiedOut", InputCopiedOut, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "a VECOUT queue, or WaitFlag"}},
-    {"OutputCopiedIn", OutputCopiedIn, Rule::kQueueState, {"DataCopy", "'src'", "copied in at", "a VECIN queue"}},
+    {"InputCopiedOut", InputCopiedOut, Rule::kQueueState, {"DataCopy", "'src'", "computed at", "a VECOUT queue, or SetFlag and WaitFlag"}},
+    {"OutputCopiedIn", OutputCopiedIn, Rule::kQueueState, {"DataCopy", "'src'", "copied in at", "of a TQueBind"}},
+    {"InputPassedOn", InputPassedOn, Rule::kQueueState, {"DataCopy", "'src'", "copied in at", "MTE2_MTE3"}},
+    {"FlagForAnotherEngine", FlagForAnotherEngine, Rule::kQueueState, {"GetValue", "'tensor'", "copied in at", "MTE2_V"}},
+    {"HandedOverTwice", HandedOverTwice, Rule::kQueueState, {"DataCopy", "'src'", "copied in at", "MTE2_MTE3"}},
+    {"WaitWithoutSet", WaitWithoutSet, Rule::kFlag, {"WaitFlag", "'eventID' 0 of MTE2_V is not set", "SetFlag before"}},
+    {"WaitTwice", WaitTwice, Rule::kFlag, {"WaitFlag", "'eventID' 3 of V_MTE3 is not set", "SetFlag before"}},
+    {"WaitForAnotherId", WaitForAnotherId, Rule::kFlag, {"WaitFlag", "'eventID' 1 of MTE2_V is not set", "SetFlag before"}},
+    {"WaitForAnotherEvent", WaitForAnotherEvent, Rule::kFlag, {"WaitFlag", "'eventID' 0 of V_MTE2 is not set", "SetFlag before"}},
+    {"SetWithoutWait", SetWithoutWait, Rule::kFlag, {"SetFlag", "flag 0 of MTE2_V is set at the end", "WaitFlag before"}},
+    {"OldSetWithoutWait", OldSetWithoutWait, Rule::kFlag, {"SetFlag", "flag 2 of V_MTE3 is set at the end", "WaitFlag before"}},
+    {"NoSuchFlag", NoSuchFlag, Rule::kFlag, {"SetFlag", "'eventID' is 8", "0 to 7"}},
+    {"TooManyEvents", TooManyEvents, Rule::kFlag, {"AllocEventID", "8 ids of MTE2_V are in use", "ReleaseEventID"}},
+    {"SetBeforeTheCopy", SetBeforeTheCopy, Rule::kQueueState, {"Muls", "'src'", "copied in at", "MTE2_V"}},
+    {"SecondHalfTooEarly", SecondHalfTooEarly, Rule::kQueueState, {"Muls", "'src' byte 0 ", "copied in at", "MTE2_V"}},
+    {"ResidentLoop", ResidentLoop, Rule::kQueueState, {"Adds", "'dst'", "copied out at", "MTE3_V"}},
     {"OverwrittenWhileCopiedOut", OverwrittenWhileCopiedOut, Rule::kQueueState, {"Duplicate", "'dst'", "copied out at", "FreeTensor"}},
     {"PaddedThenCopiedIn", PaddedThenCopiedIn, Rule::kQueueState, {"DataCopy", "'dst'", "computed at", "WaitFlag"}},
     {"NoInitBuffer", NoInitBuffer, Rule::kQueueState, {"AllocTensor", "'queue'", "no buffers", "InitBuffer"}},
@@ -350,6 +365,19 @@ TEST(Outside, BuffersWithoutAQueueNeedNone) {
   EXPECT_NO_THROW(DoubleInBuffer());
   EXPECT_NO_THROW(DoubleInCalcQueue());
   EXPECT_EQ(memory[0], 20.0f);
+  addnorm::ascendc::SetOnViolation(OnViolation::kAbort);
+}
+// Outside a launch, flags are looked at where the pipe ends; the next kernel starts without them.
+TEST(Outside, FlagsEndWithTheirPipe) {
+  using addnorm::ascendc::OnViolation;
+  addnorm::ascendc::SetOnViolation(OnViolation::kReport);
+  std::vector<float> memory(kCount);
+  g_in = g_out = reinterpret_cast<uint8_t*>(memory.data());
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_THROW(SetWithoutWait(true), addnorm::ascendc::Violation);
+    EXPECT_THROW(WaitWithoutSet(true), addnorm::ascendc::Violation);
+  }
+  EXPECT_NO_THROW(SetWithoutWait(false));
   addnorm::ascendc::SetOnViolation(OnViolation::kAbort);
 }
 TEST(OutsideDeathTest, ProcessEnds) {

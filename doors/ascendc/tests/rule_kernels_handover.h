@@ -8,6 +8,12 @@
 
 namespace rule_test {
 
+template <AscendC::HardEvent event>
+void HandOver() {
+  AscendC::SetFlag<event>(EVENT_ID0);
+  AscendC::WaitFlag<event>(EVENT_ID0);
+}
+
 inline void ComputeBeforeEnQue(bool broken) {
   Desk desk;
   Local a = desk.in.AllocTensor<float>();
@@ -23,7 +29,7 @@ inline void GetValueBeforeEnQue(bool broken) {
   Desk desk;
   Local a = desk.in.AllocTensor<float>();
   AscendC::DataCopy(a[64], desk.gm.in, 8);
-  if (!broken) AscendC::WaitFlag<AscendC::HardEvent::MTE2_S>(EVENT_ID0);
+  if (!broken) HandOver<AscendC::HardEvent::MTE2_S>();
   AT((void)a.GetValue(65));
   desk.in.FreeTensor(a);
 }
@@ -76,7 +82,7 @@ inline void InputCopiedOut(bool broken) {
   AscendC::Muls(a, a, 2.0f, kCount);
   desk.in.EnQue(a);
   a = desk.in.DeQue<float>();
-  if (!broken) AscendC::WaitFlag<AscendC::HardEvent::V_MTE3>(EVENT_ID0);
+  if (!broken) HandOver<AscendC::HardEvent::V_MTE3>();
   AT(AscendC::DataCopy(desk.gm.out, a, kCount));
   desk.in.FreeTensor(a);
 }
@@ -96,6 +102,37 @@ void PassThrough() {
 }
 inline void OutputCopiedIn(bool broken) {
   broken ? PassThrough<OutQueue>() : PassThrough<AscendC::TQueBind<AscendC::TPosition::VECIN, AscendC::TPosition::VECOUT, 1>>();
+}
+inline void InputPassedOn(bool broken) {
+  Desk desk;
+  Local a = desk.Load();
+  if (!broken) HandOver<AscendC::HardEvent::MTE2_MTE3>();
+  AT(AscendC::DataCopy(desk.gm.out, a, kCount));
+  desk.in.FreeTensor(a);
+}
+// A flag hands over to the engine that waits, not to another.
+inline void FlagForAnotherEngine(bool broken) {
+  Desk desk;
+  Local a = desk.in.AllocTensor<float>();
+  AscendC::DataCopy(a, desk.gm.in, kCount);
+  HandOver<AscendC::HardEvent::MTE2_MTE3>();
+  AscendC::DataCopy(desk.gm.out, a, kCount);
+  if (!broken) HandOver<AscendC::HardEvent::MTE2_V>();
+  AT((void)a.GetValue(0));
+  desk.in.FreeTensor(a);
+}
+// What was handed over travels on: the copy out waits for the vector unit, which has waited for the copy in.
+inline void HandedOverTwice(bool broken) {
+  Desk desk;
+  Local a = desk.in.AllocTensor<float>();
+  AscendC::DataCopy(a, desk.gm.in, kCount);
+  if (!broken) {
+    desk.in.EnQue(a);
+    a = desk.in.DeQue<float>();
+  }
+  HandOver<AscendC::HardEvent::V_MTE3>();
+  AT(AscendC::DataCopy(desk.gm.out, a, kCount));
+  desk.in.FreeTensor(a);
 }
 inline void OverwrittenWhileCopiedOut(bool broken) {
   Desk desk;

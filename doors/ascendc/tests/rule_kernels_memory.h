@@ -46,6 +46,7 @@ inline void AllocForgets(bool broken) {
     desk.in.FreeTensor(a);
     a = desk.in.AllocTensor<float>();
   }
+  AscendC::PipeBarrier<PIPE_ALL>();
   AT(AscendC::DataCopy(desk.gm.out, a, 8));
   desk.in.FreeTensor(a);
 }

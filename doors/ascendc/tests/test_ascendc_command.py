@@ -3,6 +3,7 @@
 
 import importlib.util
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -241,6 +242,30 @@ def test_architecture_by_option_or_define(ascendc, tmp_path, capfd):
     assert "2201 and 3510, expected one number" in capfd.readouterr().err
     assert ascendc.main([*arguments, "--architecture", "7"]) == ascendc.UNUSABLE
     assert "--architecture is 7, expected one of" in capfd.readouterr().err
+
+
+PRINTS = """
+#include "kernel_operator.h"
+extern "C" __global__ __aicore__ void prints(GM_ADDR) {
+  printf("before the fault\\n");
+  AscendC::TPipe pipe;
+  AscendC::TBuf<> buffer;
+  pipe.InitBuffer(buffer, 64);
+  AscendC::Duplicate(buffer.Get<float>()[1], 1.0f, 8);
+}
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--abort"]])
+def test_prints_before_the_fault_come_before_its_rule(ascendc, tmp_path, options):
+    """In one pipe, where the C library keeps prints back until the end."""
+    kernel = tmp_path / "prints.cpp"
+    kernel.write_text(PRINTS, encoding="utf-8")
+    program = ascendc.build_kernel(kernel, tmp_path, ascendc.Build(optimize="-O0"))
+    done = subprocess.run([str(program), *options, "null"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == (-signal.SIGABRT if options else 2)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "before the fault" and "rule 'alignment' broken" in lines[1], done.stdout
 
 
 def test_keep_leaves_a_program_for_a_debugger(ascendc, kernel, tmp_path):

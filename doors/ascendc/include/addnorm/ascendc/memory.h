@@ -82,8 +82,14 @@ ADDNORM_ASCENDC_API LocalView ViewBuffer(uint32_t buffer, uint32_t offset_bytes,
 ADDNORM_ASCENDC_API uint32_t BufferBytes(uint32_t buffer, Here here);
 /// All of UB that no buffer holds, until the next call that allocates or asks for it.
 ADDNORM_ASCENDC_API LocalView RemainingLocal(Here here);
-/// WaitFlag: all that `engine` did so far is handed over. kNone: PipeBarrier<PIPE_ALL>, everybody's work is.
-ADDNORM_ASCENDC_API void HandOver(Engine engine);
+/// PipeBarrier<PIPE_ALL>: everybody's work so far is there for everybody.
+ADDNORM_ASCENDC_API void HandOverAll();
+/// What the engine `from` (a pipe_t) did before SetFlag is there for `to` after the WaitFlag of the same id.
+ADDNORM_ASCENDC_API void SetFlag(int from, int to, int id, Here here);
+ADDNORM_ASCENDC_API void WaitFlag(int from, int to, int id, Here here);
+/// The lowest id that AllocEventID did not give; `keep`: AllocEventID itself.
+ADDNORM_ASCENDC_API int AllocEvent(int from, int to, bool keep, Here here);
+ADDNORM_ASCENDC_API void ReleaseEvent(int from, int to, int id);
 
 // ---- Single elements ----------------------------------------------------------------------------------------------------
 /// kReference: the kernel may read or write through it later; the element counts as written once its content has changed.

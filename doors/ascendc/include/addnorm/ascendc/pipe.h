@@ -14,6 +14,23 @@ namespace AscendC {
 using TEventID = int8_t;
 enum class HardEvent : uint8_t { MTE2_V, V_MTE2, MTE3_V, V_MTE3, MTE2_MTE3, MTE3_MTE2, S_V, V_S, S_MTE2, MTE2_S, S_MTE3, MTE3_S, V_V, MAX };
 
+}  // namespace AscendC
+
+namespace addnorm::ascendc::internal {
+struct Event {
+  pipe_t from, to;
+};
+constexpr Event EventOf(AscendC::HardEvent event) {
+  constexpr Event kEvents[] = {{PIPE_MTE2, PIPE_V},    {PIPE_V, PIPE_MTE2},    {PIPE_MTE3, PIPE_V}, {PIPE_V, PIPE_MTE3},
+                               {PIPE_MTE2, PIPE_MTE3}, {PIPE_MTE3, PIPE_MTE2}, {PIPE_S, PIPE_V},    {PIPE_V, PIPE_S},
+                               {PIPE_S, PIPE_MTE2},    {PIPE_MTE2, PIPE_S},    {PIPE_S, PIPE_MTE3}, {PIPE_MTE3, PIPE_S},
+                               {PIPE_V, PIPE_V}};
+  return kEvents[static_cast<uint8_t>(event)];
+}
+}  // namespace addnorm::ascendc::internal
+
+namespace AscendC {
+
 /// A queue of local tensors from `source` to `target`. `depth` = how many tensors may be enqueued at once; 0 = in place.
 template <TPosition source, TPosition target, int32_t depth, auto mask = 0>
 class TQueBind {
@@ -126,18 +143,26 @@ class TPipe {
   }
   void Reset(addnorm::ascendc::Here here = {}) { addnorm::ascendc::ResetPipe(here); }
   void Destroy() { addnorm::ascendc::ClosePipe(this); }
-  /// Instructions run in order here, so events are only numbers.
-  TEventID FetchEventID(HardEvent) { return 0; }
-  template <HardEvent event>
-  TEventID FetchEventID() {
-    return 0;
+  /// An id that AllocEventID did not give. As on the device it is not reserved: the next call gives the same.
+  TEventID FetchEventID(HardEvent event, addnorm::ascendc::Here here = {}) {
+    const addnorm::ascendc::internal::Event e = addnorm::ascendc::internal::EventOf(event);
+    return static_cast<TEventID>(addnorm::ascendc::AllocEvent(e.from, e.to, false, here));
   }
   template <HardEvent event>
-  TEventID AllocEventID() {
-    return 0;
+  TEventID FetchEventID(addnorm::ascendc::Here here = {}) {
+    return FetchEventID(event, here);
+  }
+  /// One of 8 ids of its event, until ReleaseEventID.
+  template <HardEvent event>
+  TEventID AllocEventID(addnorm::ascendc::Here here = {}) {
+    constexpr addnorm::ascendc::internal::Event kEvent = addnorm::ascendc::internal::EventOf(event);
+    return static_cast<TEventID>(addnorm::ascendc::AllocEvent(kEvent.from, kEvent.to, true, here));
   }
   template <HardEvent event>
-  void ReleaseEventID(TEventID) {}
+  void ReleaseEventID(TEventID id) {
+    constexpr addnorm::ascendc::internal::Event kEvent = addnorm::ascendc::internal::EventOf(event);
+    addnorm::ascendc::ReleaseEvent(kEvent.from, kEvent.to, id);
+  }
 };
 
 inline TPipe* GetTPipePtr(addnorm::ascendc::Here here = {}) { return static_cast<TPipe*>(addnorm::ascendc::CurrentPipe(here)); }
@@ -145,30 +170,26 @@ inline TPipe* GetTPipePtr(addnorm::ascendc::Here here = {}) { return static_cast
 // Instructions run in order, one at a time: barriers and flags have nothing to wait for, they only hand over.
 template <pipe_t pipe>
 void PipeBarrier() {
-  if (pipe == PIPE_ALL) addnorm::ascendc::HandOver(addnorm::ascendc::Engine::kNone);
+  if (pipe == PIPE_ALL) addnorm::ascendc::HandOverAll();
 }
 template <HardEvent event>
-void SetFlag(int32_t) {}
+void SetFlag(int32_t id, addnorm::ascendc::Here here = {}) {
+  constexpr addnorm::ascendc::internal::Event kEvent = addnorm::ascendc::internal::EventOf(event);
+  addnorm::ascendc::SetFlag(kEvent.from, kEvent.to, id, here);
+}
 template <HardEvent event>
-void WaitFlag(int32_t) {
-  using addnorm::ascendc::Engine;
-  constexpr bool kFromGm = event == HardEvent::MTE2_V || event == HardEvent::MTE2_MTE3 || event == HardEvent::MTE2_S;
-  constexpr bool kToGm = event == HardEvent::MTE3_V || event == HardEvent::MTE3_MTE2 || event == HardEvent::MTE3_S;
-  constexpr bool kAmongVector = event == HardEvent::V_S || event == HardEvent::S_V || event == HardEvent::V_V;
-  if (!kAmongVector) addnorm::ascendc::HandOver(kFromGm ? Engine::kCopyIn : kToGm ? Engine::kCopyOut : Engine::kVector);
+void WaitFlag(int32_t id, addnorm::ascendc::Here here = {}) {
+  constexpr addnorm::ascendc::internal::Event kEvent = addnorm::ascendc::internal::EventOf(event);
+  addnorm::ascendc::WaitFlag(kEvent.from, kEvent.to, id, here);
 }
 
 }  // namespace AscendC
 
 // The spelling of older kernels.
 inline void pipe_barrier(pipe_t pipe) {
-  if (pipe == PIPE_ALL) addnorm::ascendc::HandOver(addnorm::ascendc::Engine::kNone);
+  if (pipe == PIPE_ALL) addnorm::ascendc::HandOverAll();
 }
-inline void set_flag(pipe_t, pipe_t, event_t) {}
-inline void wait_flag(pipe_t from, pipe_t to, event_t) {
-  using addnorm::ascendc::Engine;
-  const bool copies = from == PIPE_MTE2 || from == PIPE_MTE3 || to == PIPE_MTE2 || to == PIPE_MTE3;
-  if (copies) addnorm::ascendc::HandOver(from == PIPE_MTE2 ? Engine::kCopyIn : from == PIPE_MTE3 ? Engine::kCopyOut : Engine::kVector);
-}
+inline void set_flag(pipe_t from, pipe_t to, int id, addnorm::ascendc::Here here = {}) { addnorm::ascendc::SetFlag(from, to, id, here); }
+inline void wait_flag(pipe_t from, pipe_t to, int id, addnorm::ascendc::Here here = {}) { addnorm::ascendc::WaitFlag(from, to, id, here); }
 
 #endif  // ADDNORM_ASCENDC_PIPE_H_

@@ -26,6 +26,7 @@ struct Here {
   X(kPipe, "pipe")                    /* one live TPipe, 1..64 buffers, no buffer of 0 bytes */         \
   X(kQueueDepth, "queue-depth")       /* no more tensors in a queue than its depth, or than buffers */  \
   X(kQueueState, "queue-state")       /* Alloc, EnQue, DeQue, Free in this order */                     \
+  X(kFlag, "flag")                    /* SetFlag, then WaitFlag, of the same event and id */            \
   X(kUseAfterFree, "use-after-free")  /* no use of a tensor after FreeTensor or after its pipe */       \
   X(kUninitialised, "never-written")  /* no value leaves UB that nobody wrote */                        \
   X(kLocalBounds, "local-bounds")     /* an operation stays inside its local tensors */                 \
