@@ -47,7 +47,8 @@ struct Operand {
   std::byte* core_data = nullptr;
 
   bool used() const { return present && role != Role::kNone; }
-  void Locate() { view.data = address == nullptr ? nullptr : address + offset * view.element_bytes; }
+  // Only what is used has an offset that was checked.
+  void Locate() { view.data = !used() || address == nullptr ? nullptr : address + offset * view.element_bytes; }
   TensorView Core() const;  // absent if not used
 };
 

@@ -49,12 +49,21 @@ void DescribeStaged(const Executor& e, Operand* o, std::byte* stage) {
 
 bool IsExact(const Operand& a, const Operand& b) { return a.acl_dtype == b.acl_dtype && SameMemory(a.view, b.view); }
 
-// The core writes a whole tensor over itself, and nothing else over an input: other exact matches, and outputs that interleave with another
-// operand, go through the workspace.
+// Whether the core sees that two operands, both described in place, have no byte in common. Phase 1 has found out whether they have; the
+// core looks at their ranges, and at rows of one stride, which lie side by side in one buffer.
+bool CoreSeesApart(const Operand& a, const Operand& b) {
+  if (!RangesMeet(a.view, b.view)) return true;
+  return a.role != Role::kCols && b.role != Role::kCols &&
+         a.core_strides[0] * a.view.element_bytes == b.core_strides[0] * b.view.element_bytes &&
+         Intersect(a.view, b.view) == Sharing::kNone;
+}
+
+// The core writes a whole tensor over itself, and nothing else over an input: other exact matches, and outputs of which the core cannot
+// see that they are apart, go through the workspace. What is staged is out of the core's sight, and out of its way.
 bool MustStage(const Executor& e, const Operand& output) {
   for (int i = 0; i < e.count; ++i) {
     const Operand& other = e[i];
-    if (&other == &output || !other.used() || !RangesMeet(output.view, other.view)) continue;
+    if (&other == &output || !e.Touches(other) || other.staged || CoreSeesApart(output, other)) continue;
     if (other.output || output.role != Role::kRows || other.role != Role::kRows || !IsExact(output, other)) return true;
   }
   return false;
@@ -93,8 +102,12 @@ const Operand* RedescribeOperands(Executor* e) noexcept {
   for (int i = 0; i < e->count; ++i) {
     Operand& o = e->operands[i];
     if (!e->Touches(o) || o.staged) continue;
-    if (e->make_plan != nullptr && (!DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o)))) return &o;
+    if (e->make_plan != nullptr && !DescribeInPlace(*e, &o)) return &o;
     if (e->run_collective != nullptr && !IsAligned(o)) return &o;
+  }
+  for (int i = 0; e->make_plan != nullptr && i < e->count; ++i) {
+    const Operand& o = e->operands[i];
+    if (o.output && e->Touches(o) && !o.staged && MustStage(*e, o)) return &o;
   }
   return nullptr;
 }
@@ -115,7 +128,11 @@ addnorm::Status PlanExecutor(Executor* e) noexcept {
       if (o.used()) DescribeStaged(*e, &o, Placeholder(static_cast<uint64_t>(i) + 1, 0));
       continue;
     }
-    o.staged = !DescribeInPlace(*e, &o) || (o.output && MustStage(*e, o));
+    o.staged = !DescribeInPlace(*e, &o);
+  }
+  for (int i = 0; i < e->count; ++i) {
+    Operand& o = e->operands[i];
+    if (o.output && e->Touches(o) && !o.staged) o.staged = MustStage(*e, o);
     if (!o.staged) continue;
     o.stage_offset = e->stage_bytes;
     const auto bytes = static_cast<uint64_t>(CountElements(o.view.shape, o.view.rank)) * static_cast<uint64_t>(o.view.element_bytes);
