@@ -47,7 +47,7 @@ class Run {
     return std::find(outputs.begin(), outputs.end(), name) != outputs.end();
   }
   void Report(const std::string& text) {
-    if (!finding_.found) finding_.text = std::string(InfoOf(call_.op).api) + ": " + text + "\n" + Describe();
+    if (!finding_.found) finding_.text = std::string(call_.api()) + ": " + text + "\n" + Describe();
     finding_.found = true;
   }
   std::string Describe() {
@@ -103,6 +103,7 @@ class Run {
     if (op == Op::kAddLayerNormGrad && bytes_.OneIn(4)) call_.tensors.erase("gamma");
     if (op == Op::kAddRmsNorm && bytes_.OneIn(4)) call_.tensors.erase("rstdOut");
     call_.additional_output = !bytes_.OneIn(4);
+    if (op == Op::kLayerNorm && bytes_.OneIn(4)) call_.impl_mode = static_cast<int32_t>(bytes_.Below(3));
   }
 
   // Permuted, spread or repeated, somewhere in its memory.
@@ -183,7 +184,8 @@ class Run {
         bytes_.OneIn(2) ? call_.mask.push_back(true) : call_.mask.pop_back();
         return;
       case 15:
-        call_.eps = bytes_.OneIn(3) ? 0.0 : bytes_.OneIn(2) ? -1e-30 : std::numeric_limits<double>::quiet_NaN();
+        if (call_.impl_mode) call_.impl_mode = bytes_.OneIn(2) ? 3 : -1;
+        call_.eps = bytes_.OneIn(4) ? 0.1 : bytes_.OneIn(3) ? 0.0 : bytes_.OneIn(2) ? -1e-30 : std::numeric_limits<double>::quiet_NaN();
         return;
       case 16:
         (bytes_.OneIn(2) ? call_.null_mask : call_.null_normalized_shape) = true;
@@ -282,7 +284,7 @@ class Run {
     }
     if (status != 0) {
       if (size != 99 || executor != nullptr) Report("an out-parameter has changed");
-      if (text.rfind(std::string(InfoOf(call_.op).api) + ": rule " + std::to_string(status) + "-", 0) != 0) Report("poor text: " + text);
+      if (text.rfind(std::string(call_.api()) + ": rule " + std::to_string(status) + "-", 0) != 0) Report("poor text: " + text);
     }
     if (Memories() != before) Report("phase 1 has touched memory");
     if (status == 0 && !finding_.found && IsSmall(size)) return Phase2(size, executor);
@@ -340,6 +342,7 @@ class Run {
         outside.emplace_back(name, Outside(t));
     }
     OpCall dense = DenseCall();
+    if (bytes_.OneIn(2)) SetAddresses(executor);
     expect(call_.Phase2(at, size, executor, nullptr), 0, "exact workspace");
     if (repeatable) expect(aclDestroyAclOpExecutor(executor), 0, "destroy");
     expect(call_.Phase2(at, size, executor, nullptr), 161002, "run of a dead executor");
@@ -351,6 +354,23 @@ class Run {
       if (Outside(call_.tensors[name]) != bytes) Report(name + ": written outside of the view");
     }
     CompareWith(dense);
+  }
+
+  // The address that it has already, for every tensor, used or not: that changes nothing.
+  void SetAddresses(aclOpExecutor* executor) {
+    const bool by_kind = bytes_.OneIn(2);
+    size_t index = 0;
+    for (const bool output : {false, true}) {
+      if (by_kind) index = 0;
+      for (const char* name : output ? InfoOf(call_.op).outputs : InfoOf(call_.op).inputs) {
+        if (call_.Handle(name) == nullptr) continue;
+        TestTensor& t = call_.tensors[name];
+        const auto set = !by_kind ? aclSetTensorAddr : output ? aclSetOutputTensorAddr : aclSetInputTensorAddr;
+        const aclnnStatus status = t.Address() == nullptr ? 0 : set(executor, index, t.Handle(), t.Address());
+        if (status != 0) Report(std::string("the address of ") + name + " gave " + std::to_string(status) + " (" + RecentText() + ")");
+        ++index;
+      }
+    }
   }
 
   bool IsUsed(const std::string& name) const {

@@ -11,7 +11,7 @@ namespace {
 
 __extension__ typedef __int128 Wide;
 constexpr int64_t kLimit = int64_t{1} << 46, kTooMany = kLimit + 1;
-constexpr int kNull = 161001, kInvalid = 161002, kTiling = 561002;
+constexpr int kNull = 161001, kInvalid = 161002, kTiling = 561002, kMode = 561106;
 
 // The number of elements; kTooMany above the limit, -1 with a negative size. A zero goes before overflow.
 int64_t Numel(const Dims& shape) {
@@ -219,6 +219,7 @@ class Judge {
   }
 
   void LayerNorm() {
+    if (call_.impl_mode) Need(*call_.impl_mode >= 0 && *call_.impl_mode <= 2, kMode);
     Required({"input", "out"});
     Need(!call_.null_normalized_shape, kNull);
     if (call_.null_normalized_shape) return;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// aclnnLayerNorm. Formula and arguments: aclnnop/aclnn_layer_norm.h; rules: docs/aclnn.md.
+// aclnnLayerNorm and aclnnLayerNormWithImplMode. Formula and arguments: aclnnop/aclnn_layer_norm.h; rules: docs/aclnn.md.
 #include "aclnnop/aclnn_layer_norm.h"
 
 #include "doors/aclnn/src/call.h"
@@ -7,14 +7,14 @@
 namespace addnorm::aclnn {
 namespace {
 
-constexpr const char* kApi = "aclnnLayerNorm";
+constexpr const char *kApi = "aclnnLayerNorm", *kModeApi = "aclnnLayerNormWithImplMode";
 constexpr aclnnStatus kInvalid = ACLNN_ERR_PARAM_INVALID;
 
 enum Slot : int { kInput, kWeight, kBias, kOut, kMean, kRstd, kSlots };
 
 addnorm::Status MakeForwardPlan(const Executor& e, Plan* plan) {
   ForwardProblem p;
-  p.api = kApi;
+  p.api = e.api;
   p.norm.eps = e.eps;
   p.pre.x0 = e[kInput].Core();
   p.weight = e[kWeight].Core();
@@ -56,6 +56,52 @@ bool CheckShapes(Call& c, const int64_t* norm, int norm_rank) noexcept {
   return true;
 }
 
+struct Arguments {
+  const aclTensor* input;
+  const aclIntArray* normalized_shape;
+  const aclTensor *weight, *bias;
+  double eps;
+  const aclTensor *out, *mean, *rstd;
+};
+
+bool TakeAll(Call& c, const Arguments& a) noexcept {
+  return c.Take(kInput, "input", a.input, Role::kRows, false) && c.Take(kWeight, "weightOptional", a.weight, Role::kCols, false) &&
+         c.Take(kBias, "biasOptional", a.bias, Role::kCols, false) && c.Take(kOut, "out", a.out, Role::kRows, true) &&
+         c.Take(kMean, "meanOutOptional", a.mean, Role::kStat, true) && c.Take(kRstd, "rstdOutOptional", a.rstd, Role::kStat, true);
+}
+
+bool CheckTypes(Call& c) noexcept {
+  for (int slot = 0; slot < kSlots; ++slot) {
+    if (!c.Type(1, slot)) return false;
+  }
+  const aclDataType type = c[kInput].acl_dtype;
+  return c.Type(10, kWeight, type, "input", true) &&
+         (c[kWeight].present ? c.Type(10, kBias, c[kWeight].acl_dtype, "weightOptional") : c.Type(10, kBias, type, "input", true));
+}
+
+// One kernel, precise and deterministic, serves every mode.
+bool CheckMode(Call& c, int32_t mode) noexcept {
+  return (mode >= 0 && mode <= 2) || c.Refuse(ACLNN_ERR_INNER_INVALID_IMPL_MODE, 1, "'implMode' is %d, expected 0, 1 or 2", mode);
+}
+
+aclnnStatus Phase1(const char* api, const Arguments& a, int32_t mode, uint64_t* workspace_size, aclOpExecutor** executor) noexcept {
+  Call c(api, kInvalid, workspace_size, executor);
+  int64_t norm[kMaxRank] = {};
+  int norm_rank = 0;
+  const bool present =
+      c.NotNull(1, "input", a.input) && c.NotNull(1, "normalizedShape", a.normalized_shape) && c.NotNull(1, "out", a.out) && c.Begin(2) &&
+      c.NoFailedCreation(
+          {{"weightOptional", a.weight}, {"biasOptional", a.bias}, {"meanOutOptional", a.mean}, {"rstdOutOptional", a.rstd}});
+  const bool valid = present && CheckMode(c, mode) && TakeAll(c, a) &&
+                     c.TakeDims("normalizedShape", a.normalized_shape, 9, norm, &norm_rank) && CheckTypes(c) && c.Eps("eps", a.eps) &&
+                     CheckShapes(c, norm, norm_rank);
+  if (!valid) return c.status();
+  Executor& e = c.executor();
+  e.fill_stats = e.cols == 0;
+  e.mean_slot = kMean;  // the mean of nothing is 0 here, its rstd NaN
+  return c.Finish(e.rows == 0 || e.cols == 0 ? nullptr : MakeForwardPlan);
+}
+
 }  // namespace
 }  // namespace addnorm::aclnn
 
@@ -66,34 +112,24 @@ extern "C" {
 aclnnStatus aclnnLayerNormGetWorkspaceSize(const aclTensor* input, const aclIntArray* normalizedShape, const aclTensor* weightOptional,
                                            const aclTensor* biasOptional, double eps, aclTensor* out, aclTensor* meanOutOptional,
                                            aclTensor* rstdOutOptional, uint64_t* workspaceSize, aclOpExecutor** executor) noexcept {
-  Call c(kApi, kInvalid, workspaceSize, executor);
-  int64_t norm[kMaxRank] = {};
-  int norm_rank = 0;
-  const bool present = c.NotNull(1, "input", input) && c.NotNull(1, "normalizedShape", normalizedShape) && c.NotNull(1, "out", out) &&
-                       c.Begin(2) &&
-                       c.NoFailedCreation({{"weightOptional", weightOptional},
-                                           {"biasOptional", biasOptional},
-                                           {"meanOutOptional", meanOutOptional},
-                                           {"rstdOutOptional", rstdOutOptional}});
-  bool valid = present && c.Take(kInput, "input", input, Role::kRows, false) &&
-               c.Take(kWeight, "weightOptional", weightOptional, Role::kCols, false) &&
-               c.Take(kBias, "biasOptional", biasOptional, Role::kCols, false) && c.Take(kOut, "out", out, Role::kRows, true) &&
-               c.Take(kMean, "meanOutOptional", meanOutOptional, Role::kStat, true) &&
-               c.Take(kRstd, "rstdOutOptional", rstdOutOptional, Role::kStat, true) &&
-               c.TakeDims("normalizedShape", normalizedShape, 9, norm, &norm_rank);
-  for (int slot = 0; valid && slot < kSlots; ++slot) valid = c.Type(1, slot);
-  valid = valid && c.Type(10, kWeight, c[kInput].acl_dtype, "input", true) && c.Type(10, kBias, c[kInput].acl_dtype, "input", true) &&
-          (!c[kWeight].present || c.Type(10, kBias, c[kWeight].acl_dtype, "weightOptional")) && c.Eps("eps", eps) &&
-          CheckShapes(c, norm, norm_rank);
-  if (!valid) return c.status();
-  Executor& e = c.executor();
-  e.fill_stats = e.cols == 0;
-  e.mean_slot = kMean;  // the mean of nothing is 0 here, its rstd NaN
-  return c.Finish(e.rows == 0 || e.cols == 0 ? nullptr : MakeForwardPlan);
+  return Phase1(kApi, {input, normalizedShape, weightOptional, biasOptional, eps, out, meanOutOptional, rstdOutOptional}, 0, workspaceSize,
+                executor);
 }
 
 aclnnStatus aclnnLayerNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) noexcept {
   return RunPhase2(kApi, workspace, workspaceSize, executor, stream);
+}
+
+aclnnStatus aclnnLayerNormWithImplModeGetWorkspaceSize(const aclTensor* input, const aclIntArray* normalizedShape,
+                                                       const aclTensor* weightOptional, const aclTensor* biasOptional, double eps,
+                                                       aclTensor* out, aclTensor* meanOutOptional, aclTensor* rstdOutOptional,
+                                                       int32_t implMode, uint64_t* workspaceSize, aclOpExecutor** executor) noexcept {
+  return Phase1(kModeApi, {input, normalizedShape, weightOptional, biasOptional, eps, out, meanOutOptional, rstdOutOptional}, implMode,
+                workspaceSize, executor);
+}
+
+aclnnStatus aclnnLayerNormWithImplMode(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) noexcept {
+  return RunPhase2(kModeApi, workspace, workspaceSize, executor, stream);
 }
 
 }  // extern "C"

@@ -74,9 +74,10 @@ aclnnStatus WithTensor(const char* api, const aclTensor* handle, const void* out
   return tensor ? get(*tensor) : Bad<Tensor>(api, "tensor", handle);
 }
 
-aclnnStatus CopyDims(const char* api, const int64_t* from, uint32_t count, int64_t** dims, uint64_t* dims_num) noexcept {
+aclnnStatus CopyDims(const char* api, const int64_t* from, uint32_t count, int64_t** dims, uint64_t* dims_num,
+                     const char* num_name) noexcept {
   if (dims_num == nullptr) {
-    return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-1: the argument for the count is null, expected a pointer", api);
+    return Fail(ACLNN_ERR_PARAM_NULLPTR, "%s: rule 161001-1: argument '%s' is null, expected a pointer", api, num_name);
   }
   auto* copy = new (std::nothrow) int64_t[count];
   if (copy == nullptr) return Fail(ACLNN_ERR_INNER, "%s: no memory for %" PRIu32 " values", api, count);
@@ -212,15 +213,16 @@ aclnnStatus aclDestroyTensorList(const aclTensorList* handle) noexcept {
 
 aclnnStatus aclGetViewShape(const aclTensor* tensor, int64_t** viewDims, uint64_t* viewDimsNum) noexcept {
   return WithTensor("aclGetViewShape", tensor, viewDims, "viewDims",
-                    [&](const Tensor& t) { return CopyDims("aclGetViewShape", t.shape, t.rank, viewDims, viewDimsNum); });
+                    [&](const Tensor& t) { return CopyDims("aclGetViewShape", t.shape, t.rank, viewDims, viewDimsNum, "viewDimsNum"); });
 }
 aclnnStatus aclGetViewStrides(const aclTensor* tensor, int64_t** stridesValue, uint64_t* stridesNum) noexcept {
-  return WithTensor("aclGetViewStrides", tensor, stridesValue, "stridesValue",
-                    [&](const Tensor& t) { return CopyDims("aclGetViewStrides", t.strides, t.rank, stridesValue, stridesNum); });
+  return WithTensor("aclGetViewStrides", tensor, stridesValue, "stridesValue", [&](const Tensor& t) {
+    return CopyDims("aclGetViewStrides", t.strides, t.rank, stridesValue, stridesNum, "stridesNum");
+  });
 }
 aclnnStatus aclGetStorageShape(const aclTensor* tensor, int64_t** storageDims, uint64_t* storageDimsNum) noexcept {
   return WithTensor("aclGetStorageShape", tensor, storageDims, "storageDims", [&](const Tensor& t) {
-    return CopyDims("aclGetStorageShape", t.storage, t.storage_rank, storageDims, storageDimsNum);
+    return CopyDims("aclGetStorageShape", t.storage, t.storage_rank, storageDims, storageDimsNum, "storageDimsNum");
   });
 }
 aclnnStatus aclGetViewOffset(const aclTensor* tensor, int64_t* offset) noexcept {

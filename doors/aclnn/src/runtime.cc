@@ -106,16 +106,22 @@ extern "C" {
 
 aclError aclInit(const char*) noexcept {
   std::lock_guard lock(runtime.mutex);
-  if (runtime.state == State::kInitialised) return Fail(ACL_ERROR_REPEAT_INITIALIZE, "aclInit: already initialised, expected one aclInit");
+  if (runtime.state == State::kInitialised) {
+    return Fail(ACL_ERROR_REPEAT_INITIALIZE,
+                "aclInit: rule 100002-1: the interface is initialised already, expected no aclInit before aclFinalize");
+  }
   runtime.state = State::kInitialised;
   return ACL_SUCCESS;
 }
 
 aclError aclFinalize(void) noexcept {
   std::lock_guard lock(runtime.mutex);
-  if (runtime.state == State::kFresh) return Fail(ACL_ERROR_UNINITIALIZE, "aclFinalize: not initialised, expected aclInit before it");
-  if (runtime.state == State::kFinalised)
-    return Fail(ACL_ERROR_REPEAT_FINALIZE, "aclFinalize: already finalised, expected one aclFinalize");
+  if (runtime.state == State::kFresh) {
+    return Fail(ACL_ERROR_UNINITIALIZE, "aclFinalize: rule 100001-1: the interface is not initialised, expected aclInit first");
+  }
+  if (runtime.state == State::kFinalised) {
+    return Fail(ACL_ERROR_REPEAT_FINALIZE, "aclFinalize: rule 100037-1: the interface is finalised already, expected one aclFinalize");
+  }
   runtime.state = State::kFinalised;
   return ACL_SUCCESS;
 }
@@ -123,6 +129,12 @@ aclError aclFinalize(void) noexcept {
 aclError aclrtGetDeviceCount(uint32_t* count) noexcept {
   if (count == nullptr) return Null("aclrtGetDeviceCount", "count");
   *count = static_cast<uint32_t>(CountDevices());
+  return ACL_SUCCESS;
+}
+
+aclError aclrtGetRunMode(aclrtRunMode* runMode) noexcept {
+  if (runMode == nullptr) return Null("aclrtGetRunMode", "runMode");
+  *runMode = ACL_HOST;
   return ACL_SUCCESS;
 }
 

@@ -38,6 +38,10 @@ aclnnStatus OpCall::Phase1(uint64_t* size_out, aclOpExecutor** executor_out) {
       return aclnnAddLayerNormGradGetWorkspaceSize(t("dy"), t("x1"), t("x2"), t("rstd"), t("mean"), t("gamma"), t("dsumOptional"),
                                                    t("dxOut"), t("dgammaOut"), t("dbetaOut"), size, executor);
     case Op::kLayerNorm:
+      if (impl_mode) {
+        return aclnnLayerNormWithImplModeGetWorkspaceSize(t("input"), shape, t("weightOptional"), t("biasOptional"), eps, t("out"),
+                                                          t("meanOutOptional"), t("rstdOutOptional"), *impl_mode, size, executor);
+      }
       return aclnnLayerNormGetWorkspaceSize(t("input"), shape, t("weightOptional"), t("biasOptional"), eps, t("out"), t("meanOutOptional"),
                                             t("rstdOutOptional"), size, executor);
     case Op::kAddLayerNorm:

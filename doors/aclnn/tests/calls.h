@@ -4,6 +4,7 @@
 #define ADDNORM_DOORS_ACLNN_TESTS_CALLS_H_
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct OpCall {
   bool null_normalized_shape = false, null_mask = false;
   std::vector<bool> mask{true, true, true};
   double eps = 1e-5;
+  std::optional<int32_t> impl_mode;  // of kLayerNorm: the call is aclnnLayerNormWithImplMode's
   bool additional_output = true;
   bool null_workspace_size = false, null_executor = false;
 
@@ -49,10 +51,11 @@ struct OpCall {
     const auto found = tensors.find(name);
     return found == tensors.end() ? TensorView{} : found->second.View();
   }
+  const char* api() const { return impl_mode ? "aclnnLayerNormWithImplMode" : InfoOf(op).api; }
   // workspaceSize and executor are left alone if it fails; the test may see that.
   aclnnStatus Phase1(uint64_t* workspace_size, aclOpExecutor** executor);
   aclnnStatus Phase2(void* workspace, uint64_t size, aclOpExecutor* executor, aclrtStream stream) const {
-    return InfoOf(op).phase2(workspace, size, executor, stream);
+    return (impl_mode ? aclnnLayerNormWithImplMode : InfoOf(op).phase2)(workspace, size, executor, stream);
   }
   // Both phases with a workspace of the size asked for, on the default stream.
   aclnnStatus Run();

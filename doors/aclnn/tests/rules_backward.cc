@@ -92,6 +92,12 @@ std::vector<RuleCase> BackwardRules() {
                [](OpCall& c) { c.tensors.erase("weightOptional"), c.tensors.erase("biasOptional"); }});
   r.push_back({op, "161002-10", "outputMask", "2", "3", Mask({true, true}), Nothing()});
   r.push_back({op, "161002-10", "outputMask", "4", "3", Mask({true, true, true, true}), Mask({false, false, false})});
+  // The mask's length goes before the outputs that it says are wanted.
+  const auto no_outputs = [](OpCall& c) {
+    for (const char* name : {"gradInputOut", "gradWeightOut", "gradBiasOut"}) c.tensors.erase(name);
+  };
+  r.push_back(
+      {op, "161002-10", "outputMask", "2", "3", Both(Mask({true, true}), no_outputs), Both(Mask({false, false, false}), no_outputs)});
   r.push_back(
       {op, "161002-11", "gradOut", "FLOAT", "FLOAT16, the dtype of input", Type("gradOut", ACL_FLOAT), Type("gradInputOut", ACL_FLOAT)});
   r.push_back({op, "161002-12", "weightOptional", "BFLOAT16", "FLOAT16 or FLOAT", Type("weightOptional", ACL_BF16),
@@ -106,6 +112,13 @@ std::vector<RuleCase> BackwardRules() {
   r.push_back({op, "161002-14", "normalizedShape", "9", "at most 8", Norm(kNine), Nothing()});
   r.push_back(
       {op, "161002-14", "gradBiasOut", "9", "0 to 8", Shape("gradBiasOut", {1, 1, 1, 1, 1, 1, 1, 4, 5}), Shape("gradBiasOut", {20})});
+  // The rank of an output that is not wanted is not asked.
+  for (size_t i = 0; i < 3; ++i) {
+    const char* name = InfoOf(op).outputs[i];
+    std::vector<bool> others(3, true);
+    others[i] = false;
+    r.push_back({op, "161002-14", name, "9", "0 to 8", Shape(name, kNine), Both(Shape(name, kNine), Mask(others))});
+  }
   r.push_back({op, "161002-15", "rstd", "[6]", "[2, 3, 1, 1], the shape of 'mean'", Shape("rstd", {6}), Shapes({"mean", "rstd"}, {3, 2})});
   r.push_back({op, "161002-16", "gradInputOut", "[2, 3, 20]", "[2, 3, 4, 5], the shape of 'input'", Shape("gradInputOut", {2, 3, 20}),
                Both(Shape("gradInputOut", {2, 3, 20}), Mask({false, true, true}))});

@@ -60,6 +60,11 @@ void LayerNormRules(std::vector<RuleCase>* r) {
   r->push_back({op, "161002-9", "normalizedShape", "9", "at most 8", Norm(kNine), Nothing()});
   r->push_back({op, "161002-10", "weightOptional", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of input",
                 Types({"weightOptional", "biasOptional"}, ACL_BF16), Types({"weightOptional", "biasOptional"}, ACL_FLOAT)});
+  r->push_back({op, "161002-10", "biasOptional", "BFLOAT16", "FLOAT, the dtype of weightOptional",
+                Both(Type("weightOptional", ACL_FLOAT), Type("biasOptional", ACL_BF16)),
+                Types({"weightOptional", "biasOptional"}, ACL_FLOAT)});
+  r->push_back({op, "161002-10", "biasOptional", "BFLOAT16", "FLOAT16 or FLOAT, the dtype of input",
+                Both(Null("weightOptional"), Type("biasOptional", ACL_BF16)), Null("weightOptional")});
   r->push_back({op, "161002-10", "biasOptional", "FLOAT", "FLOAT16, the dtype of weightOptional", Type("biasOptional", ACL_FLOAT),
                 Both(Null("weightOptional"), Type("biasOptional", ACL_FLOAT))});
 }
@@ -93,6 +98,10 @@ void AddLayerNormRules(std::vector<RuleCase>* r) {
   r->push_back({op, "561002-3", "gamma", "[4, 4]", "[4, 5], the last dimensions of 'x1'", Shape("gamma", {4, 4}), Nothing()});
   r->push_back({op, "561002-3", "gamma", "5", "at most 4, the rank of 'x1'", Shapes({"gamma", "beta"}, {1, 2, 3, 4, 5}),
                 Both(Shapes({"gamma", "beta"}, {2, 3, 4, 5}), Shapes({"meanOut", "rstdOut"}, {1, 1, 1, 1}))});
+  // Statistics without dimensions, of a single row.
+  r->push_back({op, "561002-6", "meanOut", "[1]", "[1, 1, 1, 1], the rows of 'x1'",
+                Both(Shapes({"gamma", "beta"}, {2, 3, 4, 5}), Shapes({"meanOut", "rstdOut"}, {1})),
+                Both(Shapes({"gamma", "beta"}, {2, 3, 4, 5}), Shapes({"meanOut", "rstdOut"}, {}))});
   r->push_back({op, "561002-4", "beta", "[5, 4]", "[4, 5], the last dimensions of 'x1'", Shape("beta", {5, 4}), Nothing()});
   r->push_back({op, "561002-5", "biasOptional", "[5]", "[2, 3, 4, 5], the shape of 'x1'", Shape("biasOptional", {5}),
                 Shape("biasOptional", {4, 5})});

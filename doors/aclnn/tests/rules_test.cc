@@ -5,6 +5,8 @@
 
 #include <cstdio>
 #include <fstream>
+#include <limits>
+#include <optional>
 #include <random>
 #include <regex>
 #include <set>
@@ -49,14 +51,17 @@ void ExpectRefused(OpCall& call, aclnnStatus status, const std::string& begin, c
   EXPECT_EQ(RecentText(), "") << "the text is to be had once";
 }
 
-void RunCases(const std::vector<RuleCase>& cases) {
+void RunCases(const std::vector<RuleCase>& cases, std::optional<int32_t> impl_mode = std::nullopt) {
   for (const RuleCase& c : cases) {
-    SCOPED_TRACE(std::string(InfoOf(c.op).api) + " " + c.rule + " " + c.argument + " " + c.got);
+    if (impl_mode && c.op != Op::kLayerNorm) continue;
     OpCall bad = BaseCall(c.op);
+    bad.impl_mode = impl_mode;
+    SCOPED_TRACE(std::string(bad.api()) + " " + c.rule + " " + c.argument + " " + c.got);
     c.bad(bad);
-    const std::string begin = std::string(InfoOf(c.op).api) + ": rule " + c.rule + ": argument '" + c.argument + "'";
+    const std::string begin = std::string(bad.api()) + ": rule " + c.rule + ": argument '" + c.argument + "'";
     ExpectRefused(bad, std::atoi(c.rule), begin, {std::string(" is ") + c.got, std::string("expected ") + c.expected});
     OpCall good = BaseCall(c.op);
+    good.impl_mode = impl_mode;
     c.good(good);
     EXPECT_EQ(good.Run(), ACLNN_SUCCESS) << RecentText();
   }
@@ -65,6 +70,25 @@ void RunCases(const std::vector<RuleCase>& cases) {
 TEST_F(Rules, Backward) { RunCases(BackwardRules()); }
 TEST_F(Rules, Forward) { RunCases(ForwardRules()); }
 TEST_F(Rules, Common) { RunCases(CommonRules()); }
+
+// The rules of aclnnLayerNorm, and that of the mode.
+TEST_F(Rules, ImplMode) {
+  RunCases(ForwardRules(), 1);
+  RunCases(CommonRules(), 1);
+  for (const int32_t mode : {-1, 3, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()}) {
+    OpCall call = BaseCall(Op::kLayerNorm);
+    call.impl_mode = mode;
+    ExpectRefused(call, ACLNN_ERR_INNER_INVALID_IMPL_MODE, "aclnnLayerNormWithImplMode: rule 561106-1: argument 'implMode' is ",
+                  {"is " + std::to_string(mode) + ", expected 0, 1 or 2"});
+    call.tensors.erase("out");
+    EXPECT_EQ(call.Run(), ACLNN_ERR_PARAM_NULLPTR) << "null pointers first";
+  }
+  for (const int32_t mode : {0, 1, 2}) {
+    OpCall call = BaseCall(Op::kLayerNorm);
+    call.impl_mode = mode;
+    EXPECT_EQ(call.Run(), ACLNN_SUCCESS) << mode << " " << RecentText();
+  }
+}
 
 // Rule 20: every tensor of every operator, as a destroyed one, as another kind of object, and as an address.
 TEST_F(Rules, Handles) {
@@ -117,9 +141,13 @@ TEST_F(Rules, ArrayHandles) {
 TEST_F(Rules, FailedCreation) {
   const auto fail = [] { EXPECT_EQ(aclCreateTensor(nullptr, 2, ACL_FLOAT, nullptr, 0, ACL_FORMAT_ND, nullptr, 0, nullptr), nullptr); };
   const std::string why = "aclCreateTensor: rule 161001-1: argument 'viewDims' is null, expected 2 sizes";
-  for (const Op op : {Op::kLayerNormBackward, Op::kAddLayerNormGrad, Op::kLayerNorm, Op::kAddLayerNorm, Op::kAddRmsNorm}) {
-    SCOPED_TRACE(InfoOf(op).api);
-    const char* optional = op == Op::kAddLayerNormGrad ? "gamma" : op == Op::kAddRmsNorm ? "rstdOut" : "biasOptional";
+  const std::pair<Op, const char*> optionals[] = {{Op::kLayerNormBackward, "weightOptional"}, {Op::kLayerNormBackward, "biasOptional"},
+                                                  {Op::kAddLayerNormGrad, "gamma"},           {Op::kAddLayerNormGrad, "dsumOptional"},
+                                                  {Op::kLayerNorm, "weightOptional"},         {Op::kLayerNorm, "biasOptional"},
+                                                  {Op::kLayerNorm, "meanOutOptional"},        {Op::kLayerNorm, "rstdOutOptional"},
+                                                  {Op::kAddLayerNorm, "biasOptional"},        {Op::kAddRmsNorm, "rstdOut"}};
+  for (const auto& [op, optional] : optionals) {
+    SCOPED_TRACE(std::string(InfoOf(op).api) + " " + optional);
     OpCall call = BaseCall(op), whole = BaseCall(op);
     call.tensors.erase(optional);
     const std::string begin = std::string(InfoOf(op).api) + ": rule 161002-28: argument '" + optional + "' is null after a creation";
@@ -146,6 +174,10 @@ TEST_F(Rules, FailedCreation) {
   fail();
   ExpectRefused(call, ACLNN_ERR_PARAM_INVALID, "aclnnLayerNorm: rule 161002-28: argument 'weightOptional' or 'rstdOutOptional' is null",
                 {why});
+  OpCall post = BaseCall(Op::kAddRmsNorm);  // xOut is optional where rstdOut is null
+  for (const char* name : {"rstdOut", "xOut"}) post.tensors.erase(name);
+  fail();
+  ExpectRefused(post, ACLNN_ERR_PARAM_INVALID, "aclnnAddRmsNorm: rule 161002-28: argument 'rstdOut' or 'xOut' is null", {why});
   // An operator without optional tensors, and a refusal for another reason, end it too.
   fail();
   EXPECT_EQ(BaseCall(Op::kRmsNorm).Run(), ACLNN_SUCCESS);
@@ -187,7 +219,8 @@ TEST_F(Rules, AllDocumentedRulesAreTested) {
       tested.insert((number >= 20 ? std::string("common") : std::string(InfoOf(c.op).api)) + " " + (number == 21 ? "x-21" : c.rule));
     }
   }
-  for (const char* more : {"common 161002-20", "common 161002-28"}) tested.insert(more);  // Handles, FailedCreation
+  // Handles, FailedCreation, ImplMode
+  for (const char* more : {"common 161002-20", "common 161002-28", "aclnnLayerNormWithImplMode 561106-1"}) tested.insert(more);
   std::ifstream file(ADDNORM_ACLNN_DOC);
   ASSERT_TRUE(file.is_open()) << ADDNORM_ACLNN_DOC;
   std::string line, section;

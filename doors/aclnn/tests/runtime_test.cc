@@ -19,11 +19,13 @@ void Refused(int got, int want, const std::string& part) {
 }
 
 TEST(Runtime, InitialiseOnce) {
-  Refused(aclFinalize(), ACL_ERROR_UNINITIALIZE, "aclFinalize: not initialised");
+  Refused(aclFinalize(), ACL_ERROR_UNINITIALIZE, "aclFinalize: rule 100001-1: the interface is not initialised, expected aclInit first");
   EXPECT_EQ(aclInit(nullptr), ACL_SUCCESS);
-  Refused(aclInit("config.json"), ACL_ERROR_REPEAT_INITIALIZE, "aclInit: already initialised");
+  Refused(aclInit("config.json"), ACL_ERROR_REPEAT_INITIALIZE,
+          "aclInit: rule 100002-1: the interface is initialised already, expected no aclInit before aclFinalize");
   EXPECT_EQ(aclFinalize(), ACL_SUCCESS);
-  Refused(aclFinalize(), ACL_ERROR_REPEAT_FINALIZE, "aclFinalize: already finalised");
+  Refused(aclFinalize(), ACL_ERROR_REPEAT_FINALIZE,
+          "aclFinalize: rule 100037-1: the interface is finalised already, expected one aclFinalize");
   EXPECT_EQ(aclInit(nullptr), ACL_SUCCESS);
   EXPECT_EQ(aclnnInit(nullptr), ACLNN_SUCCESS);
   EXPECT_EQ(aclnnFinalize(), ACLNN_SUCCESS);
@@ -54,6 +56,13 @@ TEST(Runtime, Devices) {
   Refused(aclrtCreateStream(&stream), ACL_ERROR_RT_CONTEXT_NULL, "aclrtCreateStream");
   Refused(aclrtSynchronizeStream(nullptr), ACL_ERROR_RT_CONTEXT_NULL, "aclrtSynchronizeStream");
   Refused(aclrtSynchronizeDevice(), ACL_ERROR_RT_CONTEXT_NULL, "aclrtSynchronizeDevice");
+}
+
+TEST(Runtime, RunMode) {
+  aclrtRunMode mode = ACL_DEVICE;
+  EXPECT_EQ(aclrtGetRunMode(&mode), ACL_SUCCESS);
+  EXPECT_EQ(mode, ACL_HOST);
+  Refused(aclrtGetRunMode(nullptr), ACL_ERROR_INVALID_PARAM, "aclrtGetRunMode: rule 100000-1: argument 'runMode' is null");
 }
 
 TEST(Runtime, Contexts) {
@@ -203,7 +212,9 @@ TEST(Runtime, TensorGetters) {
   EXPECT_EQ(address, data + 1);
   Refused(aclGetViewShape(nullptr, &dims, &count), 161001, "argument 'tensor' is null");
   Refused(aclGetViewShape(tensor, nullptr, &count), 161001, "argument 'viewDims' is null");
-  Refused(aclGetViewShape(tensor, &dims, nullptr), 161001, "count is null");
+  Refused(aclGetViewShape(tensor, &dims, nullptr), 161001, "aclGetViewShape: rule 161001-1: argument 'viewDimsNum' is null");
+  Refused(aclGetViewStrides(tensor, &dims, nullptr), 161001, "aclGetViewStrides: rule 161001-1: argument 'stridesNum' is null");
+  Refused(aclGetStorageShape(tensor, &dims, nullptr), 161001, "aclGetStorageShape: rule 161001-1: argument 'storageDimsNum' is null");
   Refused(aclGetDataType(tensor, nullptr), 161001, "argument 'dataType' is null");
   EXPECT_EQ(aclDestroyTensor(tensor), ACLNN_SUCCESS);
   Refused(aclGetDataType(tensor, &type), 161002, "argument 'tensor' is a destroyed or foreign handle, expected a live aclTensor");

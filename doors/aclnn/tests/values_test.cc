@@ -88,6 +88,9 @@ class Case {
     leading_ = shape.leading;
     normalized_ = shape.normalized;
     call_ = MakeCall(op, leading_, normalized_, random_.Pick(kTypes));
+    static constexpr double kEps[] = {1e-12, 1e-5, 1e-5, 1e-3, 0.1, 2};
+    call_.eps = random_.Pick(kEps);
+    if (op == Op::kLayerNorm && random_.OneIn(4)) call_.impl_mode = static_cast<int32_t>(random_.Below(3));
     ChooseTypes();
     ChoosePresence();
     for (auto& [name, tensor] : call_.tensors) {

@@ -19,13 +19,19 @@
 #endif
 #endif
 
-/* No function of this interface lets an exception out. Enumerations hold any int, as they do in C. */
-#ifdef __cplusplus
+/* No function of this interface lets an exception out, which the library holds itself to. Programs do not see the noexcept: one that
+ * declares a function itself, as CANN's headers do, has to compile. */
+#ifdef ADDNORM_ACLNN_BUILDING
 #define ADDNORM_ACL_NOEXCEPT noexcept
+#else
+#define ADDNORM_ACL_NOEXCEPT
+#endif
+
+/* Enumerations hold any int, as they do in C. */
+#ifdef __cplusplus
 #define ADDNORM_ACL_ANY_INT : int
 extern "C" {
 #else
-#define ADDNORM_ACL_NOEXCEPT
 #define ADDNORM_ACL_ANY_INT
 #endif
 

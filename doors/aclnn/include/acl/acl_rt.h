@@ -24,6 +24,8 @@ typedef enum ADDNORM_ACL_ANY_INT {
   ACL_MEM_TYPE_HIGH_BAND_WIDTH = 0x1000
 } aclrtMemMallocPolicy;
 
+typedef enum ADDNORM_ACL_ANY_INT { ACL_DEVICE = 0, ACL_HOST = 1 } aclrtRunMode;
+
 typedef enum ADDNORM_ACL_ANY_INT {
   ACL_MEMCPY_HOST_TO_HOST = 0,
   ACL_MEMCPY_HOST_TO_DEVICE = 1,
@@ -38,6 +40,8 @@ ACL_FUNC_VISIBILITY aclError aclrtSetDevice(int32_t deviceId) ADDNORM_ACL_NOEXCE
 ACL_FUNC_VISIBILITY aclError aclrtResetDevice(int32_t deviceId) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclError aclrtGetDevice(int32_t* deviceId) ADDNORM_ACL_NOEXCEPT;
 ACL_FUNC_VISIBILITY aclError aclrtGetDeviceCount(uint32_t* count) ADDNORM_ACL_NOEXCEPT;
+/* Where the program runs: always ACL_HOST. */
+ACL_FUNC_VISIBILITY aclError aclrtGetRunMode(aclrtRunMode* runMode) ADDNORM_ACL_NOEXCEPT;
 /* Waits for every stream of the current device. */
 ACL_FUNC_VISIBILITY aclError aclrtSynchronizeDevice(void) ADDNORM_ACL_NOEXCEPT;
 

@@ -37,6 +37,7 @@ constexpr aclnnStatus OK = 0;
 #define ACLNN_ERR_INNER 561000
 #define ACLNN_ERR_INNER_TILING_ERROR 561002
 #define ACLNN_ERR_INNER_NULLPTR 561103
+#define ACLNN_ERR_INNER_INVALID_IMPL_MODE 561106
 
 /* A view of tensorData, which is not copied and never freed. stride null = contiguous. tensorData may be null and set later.
  * storageDims tell how many elements tensorData holds; with storageDimsNum 0 (and null) that is not checked.
