@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -77,6 +78,7 @@ class Program {
     const uint64_t rank = shape[1] == 1 && Below(2) == 0 ? 1 : 2;
     const int64_t strides[] = {static_cast<int64_t>(Below(6)), 1}, storage = 16;
     constexpr aclDataType kTypes[] = {ACL_FLOAT, ACL_FLOAT, ACL_FLOAT, ACL_FLOAT16, ACL_INT32};
+    constexpr int64_t kOffsets[] = {-2, -1, 0, 1, 2, 3, 5, std::numeric_limits<int64_t>::max(), std::numeric_limits<int64_t>::min()};
     switch (Below(7)) {
       case 0:
         Keep(aclCreateIntArray(shape, Below(3)));
@@ -96,9 +98,8 @@ class Program {
                              Below(2), nullptr));
         break;
       default: {
-        aclTensor* tensor =
-            aclCreateTensor(shape, rank, kTypes[Below(5)], Below(3) == 0 ? strides : nullptr, static_cast<int64_t>(Below(8)) - 2,
-                            ACL_FORMAT_ND, &storage, 1, Below(6) == 0 ? nullptr : data_[Below(12)]);
+        aclTensor* tensor = aclCreateTensor(shape, rank, kTypes[Below(5)], Below(3) == 0 ? strides : nullptr, kOffsets[Below(9)],
+                                            ACL_FORMAT_ND, &storage, 1, Below(6) == 0 ? nullptr : data_[Below(12)]);
         Keep(tensor);
         if (tensor != nullptr) tensors_.push_back(tensor);
       }

@@ -8,6 +8,7 @@
 #include <thread>
 #include <vector>
 
+#include "doors/aclnn/src/message.h"
 #include "doors/aclnn/tests/calls.h"
 
 namespace addnorm::aclnn_test {
@@ -118,6 +119,60 @@ TEST_F(BusyStream, ReportsTheFirstErrorOnce) {
   EXPECT_EQ(RecentText(), "aclrtSynchronizeStream: work of the stream failed with 500003");
   EXPECT_EQ(aclrtSynchronizeStream(handle_), ACL_SUCCESS);
   EXPECT_EQ(work.order, 0);
+}
+
+// Fails with a text of its own.
+struct Failing : Work {
+  Failing() {
+    run = [](Work*) noexcept -> aclError { return aclnn::Fail(ACL_ERROR_RT_FAILURE, "work: rule 500003-1: %s", "why it failed"); };
+  }
+};
+
+// The text of work that failed on the stream's own thread is for the thread that synchronises.
+TEST_F(BusyStream, ReportsWhyQueuedWorkFailed) {
+  Failing first, second;
+  EXPECT_EQ(stream_->Submit(&first), ACL_SUCCESS);
+  EXPECT_EQ(stream_->Submit(&second), ACL_SUCCESS);
+  EXPECT_EQ(RecentText(), "") << "ran while the stream was busy";
+  LetGo();
+  EXPECT_EQ(aclrtSynchronizeStream(handle_), ACL_ERROR_RT_FAILURE);
+  EXPECT_EQ(RecentText(), "aclrtSynchronizeStream: work of the stream failed with 500003: work: rule 500003-1: why it failed");
+  EXPECT_EQ(aclrtSynchronizeStream(handle_), ACL_SUCCESS);
+  EXPECT_EQ(stream_->Submit(&first), ACL_ERROR_RT_FAILURE) << "inline";
+  EXPECT_EQ(RecentText(), "work: rule 500003-1: why it failed") << "for the thread that submitted too";
+  EXPECT_EQ(aclrtSynchronizeDevice(), ACL_ERROR_RT_FAILURE);
+  EXPECT_EQ(RecentText(), "aclrtSynchronizeDevice: work of a stream failed with 500003: work: rule 500003-1: why it failed");
+}
+
+// Streams of contexts are the device's too: what null stands for.
+TEST(DeviceOfContexts, IsSynchronised) {
+  aclrtContext context = nullptr;
+  ASSERT_EQ(aclrtCreateContext(&context, 1), ACL_SUCCESS);
+  aclnn::StreamUse use(nullptr);
+  ASSERT_NE(use.stream(), nullptr);
+  Failing failing;
+  EXPECT_EQ(use.stream()->Submit(&failing), ACL_ERROR_RT_FAILURE);
+  ASSERT_EQ(aclrtSetDevice(2), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeDevice(), ACL_SUCCESS) << "that was another device";
+  ASSERT_EQ(aclrtSetDevice(1), ACL_SUCCESS);
+  EXPECT_EQ(aclrtSynchronizeDevice(), ACL_ERROR_RT_FAILURE) << "of a context that is not current";
+  EXPECT_EQ(aclrtSynchronizeDevice(), ACL_SUCCESS);
+
+  Blocking blocking;
+  std::thread submitter([&] { use.stream()->Submit(&blocking); });
+  while (!blocking.started) std::this_thread::yield();
+  std::atomic<int> counter{0};
+  Noting work;
+  work.counter = &counter;
+  EXPECT_EQ(use.stream()->Submit(&work), ACL_SUCCESS);
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    blocking.go = true;
+  });
+  EXPECT_EQ(aclrtSynchronizeDevice(), ACL_SUCCESS);
+  EXPECT_EQ(work.order, 0);
+  submitter.join();
+  later.join();
 }
 
 TEST_F(BusyStream, Phase2IsQueued) {
