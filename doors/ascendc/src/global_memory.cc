@@ -2,6 +2,8 @@
 // The allocations behind GM_ADDR, and the map of what each core wrote.
 #include "doors/ascendc/src/global_memory.h"
 
+#include <cstdarg>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -19,6 +21,21 @@ struct Allocations {
 Allocations& All() {
   static Allocations all;
   return all;
+}
+
+// As Fail. A host main calls these and may have nobody who catches: the text comes in any case, and then std::terminate.
+[[noreturn]] __attribute__((format(printf, 3, 4))) void Refuse(Rule rule, Here here, const char* format, ...) {
+  char text[sizeof(Violation::text)];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(text, sizeof(text), format, arguments);
+  va_end(arguments);
+  try {
+    Fail(rule, here, "%s", text);
+  } catch (const Violation& violation) {
+    Print(violation);
+    throw;
+  }
 }
 
 bool Holds(const GmRange& range, const uint8_t* data) {
@@ -42,7 +59,7 @@ GmRange FindAllocated(const void* data) {
 void* AllocateGm(size_t bytes, Here here) {
   const size_t rounded = bytes == 0 ? 64 : (bytes + 63) / 64 * 64;
   void* data = rounded < bytes ? nullptr : std::aligned_alloc(64, rounded);
-  if (data == nullptr) Fail(Rule::kLaunch, here, "GmAlloc: argument 'bytes' is %zu, expected a size that this machine has", bytes);
+  if (data == nullptr) Refuse(Rule::kLaunch, here, "GmAlloc: argument 'bytes' is %zu, expected a size that this machine has", bytes);
   std::memset(data, 0, rounded);
   Allocations& all = All();
   const std::lock_guard<std::mutex> lock(all.mutex);
@@ -58,8 +75,9 @@ void FreeGm(void* data, Here here) {
     const std::lock_guard<std::mutex> lock(all.mutex);
     known = all.sizes.erase(static_cast<const uint8_t*>(data)) != 0;
   }
-  if (!known)
-    Fail(Rule::kGlobalArgument, here, "GmFree: argument 'data' is %p, expected a pointer that GmAlloc gave and nobody freed", data);
+  if (!known) {
+    Refuse(Rule::kGlobalArgument, here, "GmFree: argument 'data' is %p, expected a pointer that GmAlloc gave and nobody freed", data);
+  }
   std::free(data);
 }
 

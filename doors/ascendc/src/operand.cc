@@ -76,6 +76,12 @@ void TouchLocal(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Ac
   }
 }
 
+bool IsWritten(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Here here) {
+  Core& core = Core::Current();
+  core.CheckOperand(view, offset_bytes + bytes, Access::kRead, {"DumpTensor", "tensor", here}, 1);
+  return core.IsWritten(view.data + offset_bytes, bytes);
+}
+
 void ExposeLocal(const LocalView& view, uint32_t bytes, Here here) {
   Core& core = Core::Current();
   const Buffer& buffer = core.Resolve(view, Access::kRead, {"GetPhyAddr", "tensor", here});

@@ -96,11 +96,35 @@ TEST_F(Icpu, GmFreeOfForeignMemory) {
   AscendC::GmFree(nullptr);
 }
 
+// A host main that catches nothing ends with the rule's text, in either mode.
+TEST(IcpuDeathTest, GmFreeTwiceNamesItsRule) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  for (const OnViolation action : {OnViolation::kReport, OnViolation::kAbort}) {
+    const auto twice = [action]() noexcept {  // as main: what leaves it terminates
+      addnorm::ascendc::SetOnViolation(action);
+      void* data = AscendC::GmAlloc(8);
+      AscendC::GmFree(data);
+      AscendC::GmFree(data);
+    };
+    EXPECT_DEATH(twice(), "ascendc_icpu_test.cc:[0-9]+: rule 'gm-argument' broken on core 0: GmFree");
+  }
+  addnorm::ascendc::SetOnViolation(OnViolation::kReport);
+}
+
 TEST_F(Icpu, GmAllocIsZeroedAndBounded) {
   auto* data = static_cast<uint8_t*>(AscendC::GmAlloc(100));
   for (int i = 0; i < 100; ++i) EXPECT_EQ(data[i], 0);
   AscendC::GmFree(data);
   EXPECT_THROW(AscendC::GmAlloc(SIZE_MAX - 5), addnorm::ascendc::Violation);
+}
+
+int g_calls = 0;
+extern "C" void no_arguments() { ++g_calls; }
+TEST_F(Icpu, AKernelWithoutArguments) {
+  AscendC::SetKernelMode(KernelMode::AIV_MODE);
+  ICPU_RUN_KF(no_arguments, 3);
+  EXPECT_TRUE(LastIcpuResult().ok());
+  EXPECT_EQ(g_calls, 3);
 }
 
 extern "C" void past_the_end(GM_ADDR out) {

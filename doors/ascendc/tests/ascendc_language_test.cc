@@ -88,6 +88,23 @@ TEST(Language, Dumps) {
   EXPECT_EQ(testing::internal::GetCapturedStdout(), "DumpTensor: desc=7, core=0, count=2\n[1, -2.5]\n");
 }
 
+// Looking at a tensor that is only partly written, before it is handed over, stops nothing.
+TEST(Language, DumpsWhatIsWritten) {
+  float data[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+  TPipe pipe;
+  TQue<QuePosition::VECIN, 1> queue;
+  pipe.InitBuffer(queue, 1, 64);
+  GlobalTensor<float> gm;
+  gm.SetGlobalBuffer(data, 8);
+  LocalTensor<float> local = queue.AllocTensor<float>();
+  DataCopy(local, gm, 8);
+  testing::internal::CaptureStdout();
+  DumpTensor(local[6], 1, 4);
+  std::fflush(stdout);
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "DumpTensor: desc=1, core=0, count=4\n[7, 8, ?, ?]\n");
+  queue.FreeTensor(local);
+}
+
 // In the words of operator libraries: the kind of core, hints, sizes, conversions.
 TEST(Language, Environment) {
   EXPECT_TRUE(g_coreType == AIV && ASCEND_IS_AIV && ASCEND_IS_NOT_AIC);

@@ -64,6 +64,25 @@ TEST(Scalars, Overflow) {
   }
 }
 
+// As the device's built-in types: constants, counting.
+constexpr half kThird = 1.0f / 3;
+static_assert(kThird > 0.333f && kThird < 0.3334f && half(-2.5f) == -2.5f && half(0x1p-24) > 0.0f, "in a constant expression");
+static_assert(half(1e9f) > 65504.0f && static_cast<float>(bfloat16_t(half(-3))) == -3.0f, "in a constant expression");
+template <typename T>
+constexpr float Count() {
+  T value = 1.5f;
+  const float before = value++;
+  ++value;
+  value--;
+  return before * 100 + --value;
+}
+static_assert(Count<half>() == 151.5f && Count<bfloat16_t>() == 151.5f, "++ and --");
+TEST(Scalars, CountsWhereOneIsNoStep) {
+  half large = 2048;
+  EXPECT_EQ(static_cast<float>(++large), 2048.0f);  // 2049 is a tie, to even
+  EXPECT_EQ(static_cast<float>(--large), 2047.0f);
+}
+
 TEST(Scalars, KernelArithmetic) {
   half a = 1.5, b = 2;
   half sum = a + b;

@@ -38,6 +38,18 @@ def test_sample_with_files(ascendc, kernel, tmp_path, capfd):
     assert np.max(np.abs(xhat - exact)) < 1e-5
 
 
+def test_files_in_the_other_byte_order(ascendc, kernel, tmp_path):
+    x = np.random.default_rng(3).standard_normal((1, 16, 32)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "swapped.npy", x.astype(x.dtype.newbyteorder()))
+    for name in ("x", "swapped"):
+        arguments = [kernel, "--x", f"{tmp_path}/{name}.npy", "--out", f"{tmp_path}/{name}", "--std", "c++20"]
+        assert ascendc.main(arguments) == ascendc.RIGHT
+    assert np.array_equal(np.load(tmp_path / "x" / "pd_x.npy"), np.load(tmp_path / "swapped" / "pd_x.npy"))
+    prepared, output = ascendc._prepare(f"io:{tmp_path}/swapped.npy:{tmp_path}/out.npy", 0, tmp_path)
+    assert output.dtype.isnative and np.array_equal(np.fromfile(tmp_path / "given0.bin", np.float32), x.ravel())
+
+
 def test_wrong_kernel_is_called_wrong(ascendc, kernel, tmp_path, capfd):
     # isReuseSource and so on are right, the formula is not: dy and x are swapped.
     text = Path(kernel).read_text(encoding="utf-8")
@@ -136,6 +148,12 @@ def test_usage(ascendc, kernel, tmp_path, capfd):
     refused([kernel, "--x", str(tmp_path / "x.bin")], "--x is float32 with 1 elements", "1024")
     (tmp_path / "host.cpp").write_text("int main() {}\n")
     refused([str(tmp_path / "host.cpp")], "no kernel entry")
+    for main in ("int main() { return 0; }", "int main(int argc, char** argv) { return argc; }"):
+        (tmp_path / "both.cpp").write_text(
+            f'#include "kernel_operator.h"\nextern "C" __global__ __aicore__ void both(GM_ADDR x) {{}}\n{main}\n'
+        )
+        for compiler in ("g++", "clang++-14"):
+            refused([str(tmp_path / "both.cpp"), "--compiler", compiler], "both.cpp has a main of its own, expected the kernel alone")
     (tmp_path / "error.cpp").write_text(
         '#include "kernel_operator.h"\nextern "C" __global__ __aicore__ void error(GM_ADDR x) { nonsense; }\n'
     )
@@ -154,7 +172,8 @@ def test_bad_arguments_end_with_3_and_one_line(ascendc, kernel, tmp_path, capfd)
         ([kernel, "--keep", str(tmp_path / "file" / "below")], "file"),
         ([kernel, "--shape=-1,2,16"], "at least 1"),
         ([kernel, "--shape", "2,16,0"], "at least 1"),
-        ([*add, f"out:no_type:8:{out}"], "no_type"),
+        ([*add, f"out:no_type:8:{out}"], "dtype is 'no_type', expected one of float16, float32"),
+        ([*add, f"out:bfloat16:8:{out}"], "uint16 holds its bits"),
     ]:
         assert ascendc.main(arguments) == ascendc.UNUSABLE, arguments
         error = capfd.readouterr().err

@@ -104,7 +104,10 @@ def build_kernel(kernel: Path, folder: Path, build: Build, entry: str | None = N
     command += [str(kit.main), str(kit.library), f"-Wl,-rpath,{kit.library.parent}", "-pthread", "-o", str(program)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
-        raise UsageError(f"{build.compiler} refused the kernel:\n{done.stderr}")
+        hint = ""
+        if re.search(r"(redefinition|conflicting|overloaded)[^\n]*\bmain\b", done.stderr):
+            hint = f"{kernel} has a main of its own, expected the kernel alone (with its main it builds as docs/ascendc.md says). "
+        raise UsageError(f"{hint}{build.compiler} refused the kernel:\n{done.stderr}")
     sys.stderr.write(done.stderr)
     return program
 
@@ -225,9 +228,17 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _load(path: str, dtype: np.dtype) -> np.ndarray:
     try:
-        return np.load(path, allow_pickle=False) if path.endswith(".npy") else np.fromfile(path, dtype)
+        array = np.load(path, allow_pickle=False) if path.endswith(".npy") else np.fromfile(path, dtype)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from None
+    return array.astype(array.dtype.newbyteorder("="), copy=False)  # kernels see this machine's byte order
+
+
+def _dtype(name: str) -> np.dtype:
+    known = ("float16", "float32", "float64", *(f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)))
+    if name not in known:
+        raise UsageError(f"dtype is '{name}', expected one of {', '.join(known)} (numpy has no bfloat16: uint16 holds its bits)")
+    return np.dtype(name)
 
 
 def _tile_of(given: argparse.Namespace, dtype: np.dtype) -> Tile:
@@ -292,7 +303,7 @@ def _prepare(spec: str, index: int, folder: Path) -> tuple[str, _Output | None]:
         _load(words[0], np.dtype(np.uint8)).tofile(raw)
         return f"in:{raw}", None
     if kind == "out" and len(words) in (3, 4):
-        dtype, shape = np.dtype(words[0]), _shape(words[1])
+        dtype, shape = _dtype(words[0]), _shape(words[1])
         return f"out:{dtype.itemsize * int(np.prod(shape))}:{raw}", _Output(words[2], dtype, shape, (words[3:] or [None])[0], raw)
     if kind == "io" and len(words) in (2, 3):
         array = _load(words[0], np.dtype(np.uint8))  # a .npy file names its type, raw bytes are compared as bytes
@@ -343,7 +354,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("kernel", type=Path)
     parser.add_argument("--entry", help="the kernel function, if the file has several")
     parser.add_argument("--compiler", default="g++")
-    parser.add_argument("--std", default="17", choices=["17", "20"])
+    parser.add_argument("--std", default="17", choices=["17", "20"], type=lambda text: text.removeprefix("c++"), help="also as c++17")
     parser.add_argument("--sanitize", default="", metavar="LIST", help="for example address,undefined or thread")
     parser.add_argument("--define", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--include", action="append", default=[], metavar="DIR")

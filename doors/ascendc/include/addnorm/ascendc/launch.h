@@ -120,11 +120,11 @@ GmRange IcpuRange(const P& argument) {
     return {};
   }
 }
-template <typename... P>
-void IcpuRun(const char* name, uint32_t blocks, Here here, void (*kernel)(P...), std::common_type_t<P>... arguments) {
+template <typename Blocks, typename... P>
+void IcpuRun(const char* name, Here here, void (*kernel)(P...), Blocks blocks, std::common_type_t<P>... arguments) {
   const GmRange ranges[] = {IcpuRange<std::common_type_t<P>>(arguments)..., GmRange{}};
   auto body = [&] { kernel(arguments...); };
-  LaunchOptions options = IcpuOptions(name, blocks);
+  LaunchOptions options = IcpuOptions(name, static_cast<uint32_t>(blocks));
   options.architecture = __NPU_ARCH__;  // the user's: the library has its own
   RunIcpu(options, {Invoke<decltype(body)>, &body, ranges, static_cast<uint32_t>(sizeof...(P))}, here);
 }

@@ -97,6 +97,8 @@ enum class Access : uint8_t { kRead, kWrite, kReference };
 /// Checks one element; a write marks it as written.
 ADDNORM_ASCENDC_API void TouchLocal(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here);
 ADDNORM_ASCENDC_API void TouchGlobal(const GlobalView& view, uint64_t offset_bytes, uint32_t bytes, Access access, Here here);
+/// For looking, not for computing: checks that the element is in a live tensor, says whether it was written. Hand-overs do not matter.
+ADDNORM_ASCENDC_API bool IsWritten(const LocalView& view, uint64_t offset_bytes, uint32_t bytes, Here here);
 /// The kernel takes the address: its writes are not seen from now on. Elements of `bytes` bytes count as written once their content has
 /// changed; bytes 0: all of the view counts as written.
 ADDNORM_ASCENDC_API void ExposeLocal(const LocalView& view, uint32_t bytes, Here here);

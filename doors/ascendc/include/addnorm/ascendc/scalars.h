@@ -43,16 +43,47 @@
 
 namespace addnorm::ascendc {
 
-/// Conversions, exact or rounded once to nearest even; overflow gives infinity, NaN stays NaN.
-ADDNORM_ASCENDC_API uint16_t HalfFromDouble(double value);
-ADDNORM_ASCENDC_API float HalfToFloat(uint16_t bits);
-ADDNORM_ASCENDC_API uint16_t Bfloat16FromDouble(double value);
-inline float Bfloat16ToFloat(uint16_t bits) {
-  const uint32_t wide = static_cast<uint32_t>(bits) << 16;
-  float value;
-  __builtin_memcpy(&value, &wide, sizeof(value));
-  return value;
+namespace internal {
+/// The 16 bits of `value` rounded once to nearest even, in integer operations: exact on every machine, whatever its instructions do.
+/// `min_exponent`: of normal numbers.
+constexpr uint16_t Narrow(double value, int fraction_bits, int min_exponent) {
+  const uint64_t bits = __builtin_bit_cast(uint64_t, value);
+  const uint16_t sign = static_cast<uint16_t>(bits >> 63 << 15);
+  const uint16_t infinity = static_cast<uint16_t>(((1u << (15 - fraction_bits)) - 1) << fraction_bits);
+  const int exponent = static_cast<int>(bits >> 52 & 0x7ff) - 1023;
+  uint64_t fraction = bits & ((uint64_t{1} << 52) - 1);
+  if (exponent == 1024) {
+    const uint16_t quiet = fraction != 0 ? static_cast<uint16_t>(1u << (fraction_bits - 1)) : uint16_t{0};
+    return static_cast<uint16_t>(sign | infinity | quiet);
+  }
+  if (exponent < min_exponent - fraction_bits - 1) return sign;
+  fraction |= uint64_t{1} << 52;  // doubles below the normal ones returned above
+  const int below = exponent < min_exponent ? min_exponent - exponent : 0;
+  const int drop = 52 - fraction_bits + below;
+  const uint64_t half_unit = uint64_t{1} << (drop - 1);
+  uint64_t kept = fraction >> drop;
+  const uint64_t rest = fraction & ((uint64_t{1} << drop) - 1);
+  if (rest > half_unit || (rest == half_unit && (kept & 1) != 0)) ++kept;
+  // The hidden bit carries into the exponent field, also where rounding carries.
+  const int field = below > 0 ? 0 : exponent - min_exponent;
+  const uint64_t magnitude = (static_cast<uint64_t>(field) << fraction_bits) + kept;
+  return static_cast<uint16_t>(sign | (magnitude >= infinity ? infinity : magnitude));
 }
+}  // namespace internal
+
+/// Conversions, exact or rounded once to nearest even; overflow gives infinity, NaN stays NaN.
+constexpr uint16_t HalfFromDouble(double value) { return internal::Narrow(value, 10, -14); }
+constexpr uint16_t Bfloat16FromDouble(double value) { return internal::Narrow(value, 7, -126); }
+constexpr float HalfToFloat(uint16_t bits) {
+  const uint32_t sign = uint32_t{bits} >> 15 << 31;
+  const uint32_t field = bits >> 10 & 0x1f;
+  const uint32_t fraction = bits & 0x3ff;
+  if (field == 0x1f) return __builtin_bit_cast(float, sign | 0x7f800000u | (fraction != 0 ? 0x400000u : 0u));
+  if (field != 0) return __builtin_bit_cast(float, sign | (field + 112) << 23 | fraction << 13);
+  const float magnitude = static_cast<float>(fraction) * 0x1p-24f;
+  return sign != 0 ? -magnitude : magnitude;
+}
+constexpr float Bfloat16ToFloat(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
 
 // A 16-bit storage type. Arithmetic is done in float, which for + - * / and a final rounding is the correctly rounded result
 // in both formats (24 >= 2 * 11 + 2 bits).
@@ -61,14 +92,26 @@ class Float16 {
  public:
   Float16() = default;
   template <typename A, typename = std::enable_if_t<std::is_arithmetic_v<A>>>
-  Float16(A value) : bits_(From(static_cast<double>(value))) {}  // NOLINT: implicit, as kernels write `half x = 1.0f`
+  constexpr Float16(A value) : bits_(From(static_cast<double>(value))) {}  // NOLINT: implicit, as kernels write `half x = 1.0f`
   template <uint16_t (*From2)(double), float (*To2)(uint16_t)>
-  explicit Float16(Float16<From2, To2> other) : Float16(static_cast<float>(other)) {}
-  operator float() const { return To(bits_); }  // NOLINT: implicit, so that operators of float apply
-  Float16& operator+=(float other) { return *this = Float16(static_cast<float>(*this) + other); }
-  Float16& operator-=(float other) { return *this = Float16(static_cast<float>(*this) - other); }
-  Float16& operator*=(float other) { return *this = Float16(static_cast<float>(*this) * other); }
-  Float16& operator/=(float other) { return *this = Float16(static_cast<float>(*this) / other); }
+  constexpr explicit Float16(Float16<From2, To2> other) : Float16(static_cast<float>(other)) {}
+  constexpr operator float() const { return To(bits_); }  // NOLINT: implicit, so that operators of float apply
+  constexpr Float16& operator+=(float other) { return *this = Float16(static_cast<float>(*this) + other); }
+  constexpr Float16& operator-=(float other) { return *this = Float16(static_cast<float>(*this) - other); }
+  constexpr Float16& operator*=(float other) { return *this = Float16(static_cast<float>(*this) * other); }
+  constexpr Float16& operator/=(float other) { return *this = Float16(static_cast<float>(*this) / other); }
+  constexpr Float16& operator++() { return *this += 1.0f; }
+  constexpr Float16& operator--() { return *this -= 1.0f; }
+  constexpr Float16 operator++(int) {
+    const Float16 before = *this;
+    ++*this;
+    return before;
+  }
+  constexpr Float16 operator--(int) {
+    const Float16 before = *this;
+    --*this;
+    return before;
+  }
 
  private:
   uint16_t bits_;
