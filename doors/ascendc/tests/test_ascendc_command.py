@@ -46,7 +46,7 @@ def test_files_in_the_other_byte_order(ascendc, kernel, tmp_path):
         arguments = [kernel, "--x", f"{tmp_path}/{name}.npy", "--out", f"{tmp_path}/{name}", "--std", "c++20"]
         assert ascendc.main(arguments) == ascendc.RIGHT
     assert np.array_equal(np.load(tmp_path / "x" / "pd_x.npy"), np.load(tmp_path / "swapped" / "pd_x.npy"))
-    prepared, output = ascendc._prepare(f"io:{tmp_path}/swapped.npy:{tmp_path}/out.npy", 0, tmp_path)
+    _, output = ascendc._prepare(f"io:{tmp_path}/swapped.npy:{tmp_path}/out.npy", 0, tmp_path)
     assert output.dtype.isnative and np.array_equal(np.fromfile(tmp_path / "given0.bin", np.float32), x.ravel())
 
 
@@ -293,6 +293,14 @@ def test_keep_leaves_a_program_for_a_debugger(ascendc, kernel, tmp_path):
     assert os.access(program, os.X_OK)
     sections = subprocess.run(["readelf", "-SW", str(program)], capture_output=True, text=True, check=True).stdout
     assert ".debug_line" in sections
+
+
+def test_by_its_file_without_torch(ascendc, kernel, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('there is no torch here')\n")
+    command = [sys.executable, ascendc.__file__, kernel]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("right") == 2
 
 
 def test_installed_package(kernel):

@@ -98,7 +98,7 @@ class KernelBackward {
 };
 
 extern "C" __global__ __aicore__ void layer_norm_backward_custom(GM_ADDR x, GM_ADDR dy, GM_ADDR gamma, GM_ADDR dx, GM_ADDR dgamma,
-                                                                 GM_ADDR dbeta, GM_ADDR workspace, GM_ADDR tiling) {
+                                                                 GM_ADDR dbeta, GM_ADDR /* workspace */, GM_ADDR tiling) {
   KERNEL_TASK_TYPE_DEFAULT(KERNEL_TYPE_AIV_ONLY);
   if ASCEND_IS_AIC {
     return;
