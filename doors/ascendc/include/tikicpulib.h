@@ -18,7 +18,6 @@ inline void SetKernelMode(KernelMode mode) { addnorm::ascendc::SetIcpuMode(mode)
 
 #define ICPU_SET_TILING_KEY(key) ::addnorm::ascendc::SetIcpuTilingKey(static_cast<uint64_t>(key))
 /// ICPU_RUN_KF(func, blkdim, arguments...): calls func(arguments...) on each of blkdim blocks.
-#define ICPU_RUN_KF(func, ...) \
-  ::addnorm::ascendc::internal::IcpuRun(#func, ::addnorm::ascendc::Here(__FILE__, __LINE__), func, __VA_ARGS__)
+#define ICPU_RUN_KF(func, ...) ::addnorm::ascendc::internal::IcpuRun(#func, ::addnorm::ascendc::Here(__FILE__, __LINE__), func, __VA_ARGS__)
 
 #endif  // ADDNORM_ASCENDC_TIKICPULIB_H_

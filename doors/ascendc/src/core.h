@@ -108,7 +108,6 @@ class Core {
   Buffer& BufferAt(uint32_t number) { return buffers_[number - 1]; }
   uint32_t BufferCount() const { return static_cast<uint32_t>(buffers_.size()); }
   LocalView Rest(Here here);
-  void ReleaseAll(Here* unfreed_at);
   /// Remembers the first tensor that was not freed; the launch reports it when the kernel has returned.
   void NoteUnfreed() noexcept;
   /// The same for the first SetFlag that nobody waited for.
