@@ -39,7 +39,11 @@ class Run {
     parts_ = Parts(ranks_);
     if (!parts_) return Status::Error(Code::kInternal, "%s: no memory for %zu pointers", args_.api, ranks_);
     const Reduction reduction = {args_.api, args_.norm, ranks_, args_.source.dtype, args_.per_rank_residual, args_.saturate};
-    return reducer_.Prepare(reduction, MaxShare(), executor_);
+    if (Status status = reducer_.Prepare(reduction, MaxShare(communicator_.rank()), executor_); !status.ok()) return status;
+    if (!args_.per_rank_residual) return Status();
+    size_t most = 0;
+    for (int q = 0; q < communicator_.size(); ++q) most = std::max(most, MaxShare(q));
+    return reducer_.PrepareFinish(most, executor_);
   }
 
   Status Agree(Deadline deadline) {
@@ -99,9 +103,9 @@ class Run {
     size_t size = 0;
   };
 
-  size_t MaxShare() const {
+  size_t MaxShare(int rank) const {
     size_t most = 0;
-    for (size_t b = 0; b < layout_.blocks; ++b) most = std::max(most, layout_.Share(b, communicator_.rank()).size());
+    for (size_t b = 0; b < layout_.blocks; ++b) most = std::max(most, layout_.Share(b, rank).size());
     return most;
   }
 

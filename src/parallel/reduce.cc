@@ -36,6 +36,12 @@ In From(const In& in, size_t row) {
   return {static_cast<const char*>(in.data) + offset, in.row_stride, in.dtype};
 }
 
+// `out` from row `row` on.
+static Out From(const Out& out, size_t row) {
+  const In in = From(In{out.data, out.row_stride, out.dtype}, row);
+  return {const_cast<void*>(in.data), in.row_stride, in.dtype};
+}
+
 struct Reducer::Job {
   const Reducer* reducer;
   In residual;
@@ -158,23 +164,37 @@ Status Reducer::RunChunk(const Job& job, size_t begin, size_t end, float* scratc
   return Status();
 }
 
-Status Reducer::Finish(size_t first_row, size_t rows, const std::byte* sums, const Executor& executor) const {
+Status Reducer::PlanFinish(size_t first_row, size_t rows, const In& sums, Plan* plan) const {
   const NormArgs& norm = reduction_.norm;
-  const auto from = [&](const Out& out) {
-    const In in = From({out.data, out.row_stride, out.dtype}, first_row);
-    return Out{const_cast<void*>(in.data), in.row_stride, in.dtype};
-  };
-  const Out y = from(norm.y), norm_out = from(norm.norm_out);
   Rows last(reduction_, rows);
   ForwardProblem& p = last.problem;
-  p.pre.x0 = last.View(sums, static_cast<ptrdiff_t>(norm.cols), DType::kF32);
+  p.pre.x0 = last.View(sums);
   p.pre.residual = last.View(From(norm.residual, first_row));
   p.weight = last.Column(norm.gamma);
-  p.prenorm = last.View(y);
-  p.y = last.View(norm_out);
-  if (Status status = Forward(p, executor); !status.ok()) return status;
+  p.prenorm = last.View(From(norm.y, first_row));
+  p.y = last.View(From(norm.norm_out, first_row));
+  return MakePlan(p, plan);
+}
+
+Status Reducer::PrepareFinish(size_t rows, const Executor& executor) {
+  if (rows == 0 || reduction_.norm.cols == 0) return Status();
+  Buffer sums;  // one row stands for all: only its place in memory is not that of the sums to come
+  Plan plan;
+  if (Status status = sums.Allocate(reduction_.api, "a row of sums", reduction_.norm.cols * sizeof(float)); !status.ok()) return status;
+  if (Status status = PlanFinish(0, rows, {sums.data(), 0, DType::kF32}, &plan); !status.ok()) return status;
+  return workspace_.Allocate(reduction_.api, "the norm", plan.workspace_bytes(executor));
+}
+
+Status Reducer::Finish(size_t first_row, size_t rows, const std::byte* sums, const Executor& executor) const {
+  const NormArgs& norm = reduction_.norm;
+  Plan plan;
+  const In from = {sums, static_cast<ptrdiff_t>(norm.cols), DType::kF32};
+  if (Status status = PlanFinish(first_row, rows, from, &plan); !status.ok()) return status;
+  // An executor that has more threads than it had: one will do.
+  const bool enough = plan.workspace_bytes(executor) <= workspace_.bytes();
+  if (Status status = plan.Run(workspace_.span(), enough ? executor : SerialExecutor()); !status.ok()) return status;
   if (reduction_.saturate && norm.y.dtype == DType::kF16) {
-    for (const Out& out : {y, norm_out}) {
+    for (const Out& out : {From(norm.y, first_row), From(norm.norm_out, first_row)}) {
       for (size_t r = 0; r < rows; ++r)
         Saturate(static_cast<std::byte*>(out.data) + static_cast<ptrdiff_t>(2 * r) * out.row_stride, norm.cols);
     }

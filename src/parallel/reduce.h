@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "addnorm/plan.h"
 #include "src/parallel/buffer.h"
 #include "src/parallel/check.h"
 
@@ -27,6 +28,8 @@ class Reducer {
  public:
   // Memory for shares of up to `rows` rows.
   Status Prepare(const Reduction& reduction, size_t rows, const Executor& executor);
+  // Memory for Finish, for up to `rows` rows a time. Finish runs when nothing may fail any more.
+  Status PrepareFinish(size_t rows, const Executor& executor);
   // Rank q's partial sums: row 0 is the first of the share.
   void SetPart(size_t q, const In& part) { addends_[q] = part; }
   // result: y of all rows, then norm_out of all rows; or their sums in fp32. first_row: the share's first row in the residual.
@@ -37,13 +40,14 @@ class Reducer {
  private:
   struct Job;
   class Rows;
+  Status PlanFinish(size_t first_row, size_t rows, const In& sums, Plan* plan) const;
   Status RunRows(const Job& job, size_t begin, size_t end, float* scratch) const;
   Status RunChunk(const Job& job, size_t begin, size_t end, float* scratch) const;
 
   Reduction reduction_;
   size_t chunk_rows_ = 1, slices_ = 1, scratch_floats_ = 0;
   std::unique_ptr<In[]> addends_;
-  Buffer scratch_;
+  Buffer scratch_, workspace_;
 };
 
 }  // namespace addnorm
