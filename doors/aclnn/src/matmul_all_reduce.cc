@@ -139,8 +139,7 @@ aclnnStatus aclnnMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclTensor* x1, 
                  .workspace_size = workspaceSize,
                  .executor = executor});
 }
-aclnnStatus aclnnMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                           const aclrtStream stream) noexcept {
+aclnnStatus aclnnMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor, aclrtStream stream) noexcept {
   return RunPhase2(kPlainApi, workspace, workspaceSize, executor, stream);
 }
 
@@ -169,7 +168,7 @@ aclnnStatus aclnnQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclTensor*
                  .executor = executor});
 }
 aclnnStatus aclnnQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                const aclrtStream stream) noexcept {
+                                                aclrtStream stream) noexcept {
   return RunPhase2(kQuantApi, workspace, workspaceSize, executor, stream);
 }
 
@@ -201,7 +200,7 @@ aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclT
                  .executor = executor});
 }
 aclnnStatus aclnnWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                      const aclrtStream stream) noexcept {
+                                                      aclrtStream stream) noexcept {
   return RunPhase2(kWeightQuantApi, workspace, workspaceSize, executor, stream);
 }
 
@@ -228,7 +227,7 @@ aclnnStatus aclnnInplaceMatmulAllReduceAddRmsNormGetWorkspaceSize(const aclTenso
                  .executor = executor});
 }
 aclnnStatus aclnnInplaceMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                  const aclrtStream stream) noexcept {
+                                                  aclrtStream stream) noexcept {
   return RunPhase2(kInplaceApi, workspace, workspaceSize, executor, stream);
 }
 
@@ -257,7 +256,7 @@ aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(const acl
                  .executor = executor});
 }
 aclnnStatus aclnnInplaceQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                       const aclrtStream stream) noexcept {
+                                                       aclrtStream stream) noexcept {
   return RunPhase2(kInplaceQuantApi, workspace, workspaceSize, executor, stream);
 }
 
@@ -286,7 +285,7 @@ aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNormGetWorkspaceSize(
                  .executor = executor});
 }
 aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                             const aclrtStream stream) noexcept {
+                                                             aclrtStream stream) noexcept {
   return RunPhase2(kInplaceWeightQuantApi, workspace, workspaceSize, executor, stream);
 }
 

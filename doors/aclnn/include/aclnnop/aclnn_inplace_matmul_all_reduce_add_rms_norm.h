@@ -35,7 +35,7 @@ ACLNN_API aclnnStatus aclnnInplaceMatmulAllReduceAddRmsNormGetWorkspaceSize(cons
                                                                             uint64_t* workspaceSize,
                                                                             aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
 ACLNN_API aclnnStatus aclnnInplaceMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                            const aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+                                                            aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus
 }

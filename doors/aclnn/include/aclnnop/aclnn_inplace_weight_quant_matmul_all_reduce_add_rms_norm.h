@@ -37,7 +37,7 @@ ACLNN_API aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNormGetWorkspa
     int64_t streamMode, int64_t antiquantGroupSize, const aclTensor* normOut, uint64_t* workspaceSize,
     aclOpExecutor** executor) ADDNORM_ACL_NOEXCEPT;
 ACLNN_API aclnnStatus aclnnInplaceWeightQuantMatmulAllReduceAddRmsNorm(void* workspace, uint64_t workspaceSize, aclOpExecutor* executor,
-                                                                       const aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
+                                                                       aclrtStream stream) ADDNORM_ACL_NOEXCEPT;
 
 #ifdef __cplusplus
 }
