@@ -5,6 +5,7 @@
 #include <torch/csrc/stable/library.h>
 
 #include <chrono>
+#include <cstdio>
 
 #include "addnorm/messages.h"
 #include "addnorm/ranks.h"
@@ -53,8 +54,39 @@ int64_t Join(std::string address, int64_t rank, int64_t ranks, double timeout) {
   return Keep(std::move(communicator));
 }
 
-// The functions are addresses of ctypes callbacks, which take the GIL; no caller of these operators holds it.
-int64_t Messages(std::string name, int64_t rank, int64_t ranks, int64_t context, int64_t start, int64_t wait, int64_t release) {
+// Python's functions, which are ctypes callbacks and take the GIL; no caller of these operators holds it. They return kDone where an
+// engine returns kMessageOk: an interrupt that ends a callback makes ctypes return 0.
+struct PythonEngine {
+  static constexpr int32_t kDone = -1;
+  MessageEngine inner;
+
+  static PythonEngine& Of(void* context) { return *static_cast<PythonEngine*>(context); }
+  static int32_t Read(int32_t result, char* error, size_t error_bytes) {
+    if (result == kDone) return kMessageOk;
+    if (result == kMessageOk) std::snprintf(error, error_bytes, "interrupted");
+    return result == kMessageOk ? kMessageFailed : result;
+  }
+  static int32_t Start(void* context, const MessageExchange* exchange, int64_t timeout, uint64_t* ticket, char* error, size_t bytes) {
+    const MessageEngine& e = Of(context).inner;
+    return Read(e.start(e.context, exchange, timeout, ticket, error, bytes), error, bytes);
+  }
+  static int32_t Wait(void* context, uint64_t ticket, int64_t timeout, char* error, size_t bytes) {
+    const MessageEngine& e = Of(context).inner;
+    return Read(e.wait(e.context, ticket, timeout, error, bytes), error, bytes);
+  }
+  static int32_t Release(void* context) {
+    const std::unique_ptr<PythonEngine> self(&Of(context));
+    // An interrupt here leaves it unknown whether memory is still touched: it then counts as touched.
+    return self->inner.release(self->inner.context) == kDone ? 0 : 1;
+  }
+  static void Fail(void* context, int32_t result, const char* text) { Of(context).inner.fail(Of(context).inner.context, result, text); }
+  static void RollCall(void* context, int64_t timeout, uint8_t* failed) {
+    Of(context).inner.roll_call(Of(context).inner.context, timeout, failed);
+  }
+};
+
+int64_t Messages(std::string name, int64_t rank, int64_t ranks, int64_t context, int64_t start, int64_t wait, int64_t release, int64_t fail,
+                 int64_t roll_call) {
   MessageEngine engine;
   engine.context = reinterpret_cast<void*>(context);  // NOLINT(performance-no-int-to-ptr): Python's addresses are integers
   engine.name = name.c_str();
@@ -63,6 +95,15 @@ int64_t Messages(std::string name, int64_t rank, int64_t ranks, int64_t context,
   engine.start = reinterpret_cast<decltype(engine.start)>(start);        // NOLINT(performance-no-int-to-ptr)
   engine.wait = reinterpret_cast<decltype(engine.wait)>(wait);           // NOLINT(performance-no-int-to-ptr)
   engine.release = reinterpret_cast<decltype(engine.release)>(release);  // NOLINT(performance-no-int-to-ptr)
+  engine.fail = reinterpret_cast<decltype(engine.fail)>(fail);                 // NOLINT(performance-no-int-to-ptr)
+  engine.roll_call = reinterpret_cast<decltype(engine.roll_call)>(roll_call);  // NOLINT(performance-no-int-to-ptr)
+  auto python = std::make_unique<PythonEngine>(PythonEngine{engine});
+  engine.context = python.release();  // until PythonEngine::Release
+  engine.start = PythonEngine::Start;
+  engine.wait = PythonEngine::Wait;
+  engine.release = PythonEngine::Release;
+  engine.fail = PythonEngine::Fail;
+  engine.roll_call = PythonEngine::RollCall;
   std::unique_ptr<Communicator> communicator;
   Check(MakeMessageRanks(engine, &communicator));
   return Keep(std::move(communicator));
@@ -107,7 +148,8 @@ STABLE_TORCH_LIBRARY(addnorm_parallel, library) {
   library.def("stop_listening(int host) -> ()");
   library.def("accept(int host, float timeout) -> int");
   library.def("join(str address, int rank, int ranks, float timeout) -> int");
-  library.def("messages(str name, int rank, int ranks, int context, int start, int wait, int release) -> int");
+  library.def("messages(str name, int rank, int ranks, int context, int start, int wait, int release, int fail, "
+              "int roll_call) -> int");
   library.def("close(int handle) -> ()");
   library.def("transport(int handle) -> str");
   library.def("history(int handle) -> str");

@@ -5,17 +5,22 @@ The functions are ctypes callbacks that C++ calls during an operator, which has 
 code and a text. C types: include/addnorm/messages.h.
 """
 
+import contextlib
 import ctypes
 import datetime
 import itertools
+import threading
 import time
 import weakref
-from ctypes import POINTER, c_char, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import POINTER, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint8, c_uint64, c_void_p
 
 import torch
 import torch.distributed as dist
 
-_OK, _LATE, _FAILED = 0, 1, 2
+from addnorm._news import News
+
+# What C++ reads. _DONE is not 0: that is what ctypes returns for a function that an interrupt ended before it could say anything.
+_DONE, _LATE, _FAILED = -1, 1, 2
 _ALL_TO_ALL = 0
 
 
@@ -33,6 +38,10 @@ class _Exchange(ctypes.Structure):
 _START = ctypes.CFUNCTYPE(c_int32, c_void_p, POINTER(_Exchange), c_int64, POINTER(c_uint64), POINTER(c_char), c_size_t)
 _WAIT = ctypes.CFUNCTYPE(c_int32, c_void_p, c_uint64, c_int64, POINTER(c_char), c_size_t)
 _RELEASE = ctypes.CFUNCTYPE(c_int32, c_void_p)
+_FAIL = ctypes.CFUNCTYPE(None, c_void_p, c_int32, c_char_p)
+_ROLL_CALL = ctypes.CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_uint8))
+# A healthy wait ends before anybody looks whether a rank has given up; from then on it looks this often.
+_PATIENCE, _LOOK = 0.05, 0.02
 
 
 def _view(address: int, size: int) -> torch.Tensor:
@@ -70,11 +79,19 @@ def gather_bytes(group, mine: bytes, timeout: float) -> list[bytes]:
     return [bytes(part.tolist()) for part in everyone.chunk(group.size())]
 
 
+class GivenUp(Exception):
+    """Another rank will not go on: `result` is what its engine's functions gave."""
+
+    def __init__(self, result: int, text: str):
+        super().__init__(text)
+        self.result = result
+
+
 class Engine:
     """The engine of one communicator. The process group is only referred to: it may end before the communicator does."""
 
-    def __init__(self, group):
-        self._group = weakref.ref(group)
+    def __init__(self, group, news: News):
+        self._group, self.news = weakref.ref(group), news
         self._numbers = itertools.count(1)
         self._flights = {}  # ticket -> (work, tensors that must live, what to do on arrival)
 
@@ -92,10 +109,28 @@ class Engine:
 
     def wait(self, ticket: int, timeout: float) -> None:
         work, _tensors, arrive = self._flights[ticket]
-        work.wait(_time(timeout))
+        end = time.monotonic() + timeout
+        if not self._completes(work, min(_PATIENCE, timeout)):
+            with self.news.listen():
+                while not self._completes(work, min(_LOOK, end - time.monotonic())):
+                    if self.news.heard is not None:
+                        raise GivenUp(*self.news.heard)
+                    if time.monotonic() >= end:
+                        raise TimeoutError("timed out")
         if arrive is not None:
             arrive()
         del self._flights[ticket]
+
+    @staticmethod
+    def _completes(work, seconds: float) -> bool:
+        """Whether the work ends within these seconds. Raises its error if it fails."""
+        try:
+            work.wait(_time(seconds))
+        except RuntimeError:
+            if work.is_completed():
+                raise
+            return False
+        return True
 
     def is_idle(self) -> bool:
         return all(work.is_completed() for work, _, _ in self._flights.values())
@@ -136,8 +171,8 @@ _engines: dict[int, Engine] = {}
 def _start(context, exchange, timeout_ns, ticket, error, error_bytes):
     try:
         ticket[0] = _engines[context].start(exchange.contents, timeout_ns / 1e9)
-        return _OK
-    except Exception as exception:
+        return _DONE
+    except BaseException as exception:
         return _tell(exception, error, error_bytes)
 
 
@@ -146,8 +181,11 @@ def _wait(context, ticket, timeout_ns, error, error_bytes):
     end = time.monotonic() + timeout_ns / 1e9
     try:
         _engines[context].wait(ticket, timeout_ns / 1e9)
-        return _OK
-    except Exception as exception:
+        return _DONE
+    except GivenUp as given_up:
+        _tell(given_up, error, error_bytes)
+        return given_up.result
+    except BaseException as exception:
         # Engines word their timeouts in many ways.
         return _tell(exception, error, error_bytes, late=time.monotonic() >= end - 0.005)
 
@@ -155,13 +193,37 @@ def _wait(context, ticket, timeout_ns, error, error_bytes):
 @_RELEASE
 def _release(context):
     # What is still under way may touch its memory, which then is never freed; the tensors here only refer to it.
-    return 0 if _engines.pop(context).is_idle() else 1
+    return _DONE if _engines.pop(context).is_idle() else _FAILED
 
 
-_POINTERS = [ctypes.cast(function, c_void_p).value for function in (_start, _wait, _release)]
+@_FAIL
+def _fail(context, result, text):
+    with contextlib.suppress(Exception):
+        _engines[context].news.tell(result, text.decode(errors="replace"))
 
 
-def _tell(exception: Exception, error, error_bytes: int, late: bool = False) -> int:
+@_ROLL_CALL
+def _roll_call(context, timeout_ns, failed):
+    with contextlib.suppress(Exception):
+        for rank in _engines[context].news.call_roll(timeout_ns / 1e9):
+            failed[rank] = 1
+
+
+_POINTERS = [ctypes.cast(function, c_void_p).value for function in (_start, _wait, _release, _fail, _roll_call)]
+
+
+def take_interrupt() -> BaseException | None:
+    """What ended the last call of this thread, if that was no error but a KeyboardInterrupt or the like: its caller raises it."""
+    interrupt, _interrupts.exception = getattr(_interrupts, "exception", None), None
+    return interrupt
+
+
+_interrupts = threading.local()
+
+
+def _tell(exception: BaseException, error, error_bytes: int, late: bool = False) -> int:
+    if not isinstance(exception, Exception):
+        _interrupts.exception, late = exception, False
     text = " ".join(str(exception).split()) or type(exception).__name__
     data = text.encode("ascii", "replace")[: error_bytes - 1] + b"\0"
     ctypes.memmove(error, data, len(data))

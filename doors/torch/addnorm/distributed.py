@@ -8,13 +8,15 @@ rows over shared memory, others by messages over the group itself (all_to_all an
 
 import datetime
 import os
+import secrets
 import weakref
 
 import torch
 import torch.distributed as dist
 
 from addnorm import _errors
-from addnorm._messages import Engine, gather_bytes
+from addnorm._messages import Engine, gather_bytes, take_interrupt
+from addnorm._news import News
 
 _ops = torch.ops.addnorm_parallel
 _TRANSPORTS = ("shm", "messages")
@@ -41,6 +43,8 @@ class Ranks:
     def refuse(self, timeout: float) -> None:
         """Tells the other ranks, which wait in a call, that this one cannot take part."""
         _ops.refuse(self.handle, timeout)
+        if (interrupt := take_interrupt()) is not None:
+            raise interrupt
 
     def __repr__(self):
         return f"<addnorm rank {self.rank} of {self.size} over {self.transport if self.close.alive else 'nothing, closed'}>"
@@ -124,7 +128,9 @@ def _connect(api: str, group, transport: str | None, timeout: float) -> Ranks:
     rank, size = group.rank(), group.size()
     host = _ops.listen(size) if rank == 0 and transport != "messages" and size <= _SHM_RANKS else None
     try:
-        told = _exchange(api, group, [transport, _ops.host_id(), _ops.address(host) if host is not None else ""], timeout)
+        # Rank 0's random word tells this connection's keys in the store from those of another.
+        mine = [transport, _ops.host_id(), _ops.address(host) if host is not None else "", secrets.token_hex(8)]
+        told = _exchange(api, group, mine, timeout)
         shared = _choose(api, told) == "shm"
         handle = _share_memory(rank, size, host, told[0][2], timeout) if shared else None
         if shared:
@@ -133,11 +139,11 @@ def _connect(api: str, group, transport: str | None, timeout: float) -> Ranks:
             failed = [(q, text) for q, (text,) in enumerate(outcomes) if text]
             if failed and isinstance(handle, int):
                 _ops.close(handle)
-            if failed and any(wanted == "shm" for wanted, _, _ in told):
+            if failed and any(record[0] == "shm" for record in told):
                 raise _errors.PeerError(f"{api}: shared memory was asked for, but rank {failed[0][0]} failed: {failed[0][1]}")
             shared = not failed
         if not shared:
-            handle = Engine(group).connect()
+            handle = Engine(group, News(group, told[0][3])).connect()
     finally:
         if host is not None:
             _ops.stop_listening(host)
@@ -164,7 +170,7 @@ def _exchange(api: str, group, words: list[str], timeout: float) -> list[list[st
 def _choose(api: str, told: list[list[str]]) -> str:
     """The transport that all ranks choose from what all have been told: the same on each."""
     wanted = {record[0] for record in told} - {"auto"}
-    for rank, (transport, _, _) in enumerate(told):
+    for rank, (transport, *_) in enumerate(told):
         if transport not in (*_TRANSPORTS, "auto"):
             raise ValueError(
                 f"{api}: the environment variable ADDNORM_TRANSPORT is {transport!r} on rank {rank}, expected 'shm' or 'messages'"

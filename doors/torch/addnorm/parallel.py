@@ -11,7 +11,7 @@ import weakref
 import torch
 from torch import Tensor
 
-from addnorm import _errors, distributed
+from addnorm import _errors, _messages, distributed
 
 _ops = torch.ops.addnorm_parallel
 _matmul = _ops.matmul_all_reduce_add_rms_norm.default
@@ -20,6 +20,7 @@ _is_compiling = torch.compiler.is_compiling
 _is_grad_enabled = torch.is_grad_enabled
 _strided = torch.strided
 _COMM_DTYPES = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # the core's numbers
+_UNTOLD = 30.0  # seconds in which a rank without a timeout tells the others so
 _FORWARD_ONLY = "forward only: it has no gradient. Call it under torch.no_grad(), or with tensors that require none"
 
 
@@ -133,7 +134,7 @@ def all_reduce_add_rms_norm(
     arguments, results and errors as in :func:`matmul_all_reduce_add_rms_norm`.
     """
     api = "addnorm.all_reduce_add_rms_norm"
-    seconds = distributed.seconds(api, timeout)
+    seconds = _seconds(api, timeout, group)
     if _is_compiling():
         name = _group_name(api, group)
         _check_reduce(api, partial, residual, gamma, epsilon, comm_turn)
@@ -143,13 +144,14 @@ def all_reduce_add_rms_norm(
     ranks = distributed.ranks_of(api, group, seconds)
     try:
         _check_reduce(api, partial, residual, gamma, epsilon, comm_turn)
+        per_rank_residual = bool(per_rank_residual)  # a tensor of two elements is neither
     except Exception:
         ranks.refuse(seconds)
         raise
     try:
-        return _reduce(partial, residual, gamma, ranks.handle, epsilon, comm_turn, bool(per_rank_residual), seconds)
+        return _reduce(partial, residual, gamma, ranks.handle, epsilon, comm_turn, per_rank_residual, seconds)
     except (RuntimeError, ValueError) as error:
-        raise _errors.translate(api, error) from None
+        raise _failure(api, error) from None
 
 
 def call(
@@ -158,7 +160,7 @@ def call(
 ):  # fmt: skip
     """matmul_all_reduce_add_rms_norm under another name. ascend: the Ascend names' semantics (docs/parallel.md). check(size): further
     rules on a group of that size, which raise; the other ranks hear of it."""
-    seconds = distributed.seconds(api, timeout)
+    seconds = _seconds(api, timeout, group)
 
     def check_all(size):
         if check is not None:
@@ -180,15 +182,29 @@ def call(
     ranks = distributed.ranks_of(api, group, seconds)
     try:
         check_all(ranks.size)
+        per_rank_residual = bool(per_rank_residual)
     except Exception:
         ranks.refuse(seconds)
         raise
     try:
-        return _matmul(
-            x1, weights, residual, gamma, ranks.handle, *arguments, _COMM_DTYPES[comm_dtype], bool(per_rank_residual), ascend, seconds
-        )
+        return _matmul(x1, weights, residual, gamma, ranks.handle, *arguments, _COMM_DTYPES[comm_dtype], per_rank_residual, ascend, seconds)
     except (RuntimeError, ValueError) as error:
-        raise _errors.translate(api, error) from None
+        raise _failure(api, error) from None
+
+
+def _failure(api: str, error: Exception) -> BaseException:
+    """What a failed call raises: its error in the caller's words, or the interrupt that ended it."""
+    return _messages.take_interrupt() or _errors.translate(api, error)
+
+
+def _seconds(api: str, timeout, group) -> float:
+    """The timeout in seconds. A wrong one is told to the other ranks, too."""
+    try:
+        return distributed.seconds(api, timeout)
+    except (TypeError, ValueError):
+        if not _is_compiling():
+            distributed.ranks_of(api, group, _UNTOLD).refuse(_UNTOLD)
+        raise
 
 
 # ---- Rules that only Python can see. ---------------------------------------------------------------------------------
@@ -223,6 +239,10 @@ def _check_ints(api: str, **values) -> None:
 def _check_epsilon(api: str, epsilon) -> None:
     if isinstance(epsilon, bool) or not isinstance(epsilon, int | float):
         raise TypeError(f"{api}: argument 'epsilon' is of type {type(epsilon).__name__}, expected a float")
+    try:
+        float(epsilon)
+    except OverflowError:
+        raise ValueError(f"{api}: argument 'epsilon' is more than a float can hold, expected a finite number") from None
 
 
 def _check_grad(api: str, **tensors) -> None:
@@ -301,7 +321,7 @@ def _matmul_op(
         return _matmul(x1, x2, residual, gamma, ranks.handle, epsilon, bias, antiquant_scale, antiquant_offset, dequant_scale,
                        antiquant_group_size, comm_turn, prepared, comm_dtype, per_rank_residual, ascend, timeout)  # fmt: skip
     except (RuntimeError, ValueError) as error:
-        raise _errors.translate(api, error) from None
+        raise _failure(api, error) from None
 
 
 @torch.library.custom_op("addnorm::all_reduce_add_rms_norm", mutates_args=())
@@ -313,7 +333,7 @@ def _reduce_op(
     try:
         return _reduce(partial, residual, gamma, ranks.handle, epsilon, comm_turn, per_rank_residual, timeout)
     except (RuntimeError, ValueError) as error:
-        raise _errors.translate(api, error) from None
+        raise _failure(api, error) from None
 
 
 def _fake_matmul(x1, x2, residual, *_):

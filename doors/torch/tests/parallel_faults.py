@@ -3,6 +3,7 @@
 
 import os
 import signal
+import threading
 import time
 
 import addnorm
@@ -14,14 +15,14 @@ def tensors(rows: int = 5) -> dict:
 
 
 def call(timeout: float = 20, **changed) -> float:
-    return addnorm.matmul_all_reduce_add_rms_norm(**tensors() | changed, timeout=timeout)[0].sum().item()
+    return addnorm.matmul_all_reduce_add_rms_norm(**tensors() | {"timeout": timeout} | changed)[0].sum().item()
 
 
-def timed(timeout: float, **changed):
+def timed(seconds: float, **changed):
     """What a call came to: [name of the error, text, seconds]."""
     start = time.monotonic()
     try:
-        result = ["", str(call(timeout, **changed))]
+        result = ["", str(call(**{"timeout": seconds} | changed))]
     except Exception as error:
         result = [type(error).__name__, str(error)]
     return [*result, time.monotonic() - start]
@@ -65,6 +66,27 @@ def late(rank, size):
     return [first, second, timed(20)]
 
 
+def gives_up(rank, size):
+    """Rank 1 waits for rank 2 for half a second, rank 0 would for 20. Rank 2 never comes."""
+    call()
+    return time.sleep(6) if rank == 2 else timed(0.5 if rank == 1 else 20)
+
+
+def interrupted(rank, size):
+    """Rank 2 is late for a call. A signal interrupts rank 1, which waits for it: [name of the error, text, seconds] on ranks 0 and 1."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    call()
+    if rank == 2:
+        return time.sleep(6)
+    if rank == 1:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    start = time.monotonic()
+    try:
+        return ["", str(call(20)), time.monotonic() - start]
+    except BaseException as error:
+        return [type(error).__name__, str(error), time.monotonic() - start]
+
+
 def slow_but_in_time(rank, size):
     call()
     if rank == 1:
@@ -90,8 +112,9 @@ def other_arguments(rank, size):
 
 
 def refused_arguments(rank, size):
-    """Rank 1's arguments are wrong, once for Python and once for C++; the next call succeeds."""
-    return [timed(20, **({"gamma": None} if rank == 1 else {})), timed(20, **({"gamma": torch.ones(3)} if rank == 1 else {})), timed(20)]
+    """Rank 1's arguments are wrong, once for Python and once for C++, then as no tensor is; the last call succeeds."""
+    wrong = ({"gamma": None}, {"gamma": torch.ones(3)}, {"epsilon": 10**400}, {"per_rank_residual": torch.ones(2)}, {"timeout": -1})
+    return [timed(20, **(changed if rank == 1 else {})) for changed in (*wrong, {})]
 
 
 def transports_differ(rank, size):
