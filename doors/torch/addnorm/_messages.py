@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import datetime
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -91,7 +92,7 @@ class Engine:
     """The engine of one communicator. The process group is only referred to: it may end before the communicator does."""
 
     def __init__(self, group, news: News):
-        self._group, self.news = weakref.ref(group), news
+        self._group, self.news, self._process = weakref.ref(group), news, os.getpid()
         self._numbers = itertools.count(1)
         self._flights = {}  # ticket -> (work, tensors that must live, what to do on arrival)
 
@@ -103,6 +104,8 @@ class Engine:
 
     def start(self, exchange: _Exchange, timeout: float) -> int:
         """The ticket of an exchange that is under way."""
+        if self.is_forked():
+            raise RuntimeError("a forked child is not a rank: the sockets are its parent's")
         number = next(self._numbers)
         self._flights[number] = self._begin(exchange, timeout)
         return number
@@ -131,6 +134,9 @@ class Engine:
                 raise
             return False
         return True
+
+    def is_forked(self) -> bool:
+        return os.getpid() != self._process
 
     def is_idle(self) -> bool:
         return all(work.is_completed() for work, _, _ in self._flights.values())
@@ -199,7 +205,9 @@ def _release(context):
 @_FAIL
 def _fail(context, result, text):
     with contextlib.suppress(Exception):
-        _engines[context].news.tell(result, text.decode(errors="replace"))
+        engine = _engines[context]
+        if not engine.is_forked():
+            engine.news.tell(result, text.decode(errors="replace"))
 
 
 @_ROLL_CALL

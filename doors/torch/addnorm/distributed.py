@@ -9,6 +9,7 @@ rows over shared memory, others by messages over the group itself (all_to_all an
 import datetime
 import os
 import secrets
+import warnings
 import weakref
 
 import torch
@@ -132,15 +133,19 @@ def _connect(api: str, group, transport: str | None, timeout: float) -> Ranks:
         mine = [transport, _ops.host_id(), _ops.address(host) if host is not None else "", secrets.token_hex(8)]
         told = _exchange(api, group, mine, timeout)
         shared = _choose(api, told) == "shm"
-        handle = _share_memory(rank, size, host, told[0][2], timeout) if shared else None
+        handle = _share_memory(rank, size, host, told[0][2], timeout / 2) if shared else None
         if shared:
-            # Memory may be short on one rank alone: what all do next must not depend on what one could do.
+            # Memory may be short on one rank alone: what all do next must not depend on what one could do. Such a rank comes here at
+            # once, while the others wait for it half of the time.
             outcomes = _exchange(api, group, ["" if isinstance(handle, int) else str(handle)], timeout)
             failed = [(q, text) for q, (text,) in enumerate(outcomes) if text]
+            causes = "; ".join(f"rank {q} failed: {text}" for q, text in failed)
             if failed and isinstance(handle, int):
                 _ops.close(handle)
             if failed and any(record[0] == "shm" for record in told):
-                raise _errors.PeerError(f"{api}: shared memory was asked for, but rank {failed[0][0]} failed: {failed[0][1]}")
+                raise _errors.PeerError(f"{api}: shared memory was asked for, but {causes}")
+            if failed and rank == 0:
+                warnings.warn(f"{api}: messages are used, as ranks cannot share memory: {causes}", RuntimeWarning, stacklevel=4)
             shared = not failed
         if not shared:
             handle = Engine(group, News(group, told[0][3])).connect()

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What ranks do in test_parallel_faults.py. Each function runs in every process of a group; rank 1 is the one with the fault."""
 
+import json
 import os
 import signal
 import threading
 import time
+import warnings
 
 import addnorm
 import torch
@@ -85,6 +87,33 @@ def interrupted(rank, size):
         return ["", str(call(20)), time.monotonic() - start]
     except BaseException as error:
         return [type(error).__name__, str(error), time.monotonic() - start]
+
+
+def cannot_share(rank, size, transport):
+    """Rank 1 has no descriptors left for shared memory: [transport, its warning] or the error's text."""
+    if rank == 1:
+        addnorm.distributed._share_memory = lambda *_: OSError("too many open files")
+    with warnings.catch_warnings(record=True) as caught:
+        try:
+            connected = addnorm.distributed.connect(transport=transport, timeout=4)
+        except addnorm.PeerError as error:
+            return str(error)
+    return [connected.transport, [str(warning.message) for warning in caught], timed(20)]
+
+
+def forked(rank, size):
+    """A forked child of rank 1 calls, then all ranks do: [what the child's call came to or None, what this rank's did]."""
+    call()
+    told = None
+    if rank == 1:
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            os.write(writing, json.dumps(timed(2)).encode())
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading) as child:
+            told = json.loads(child.read())
+    return [told, timed(20)]
 
 
 def slow_but_in_time(rank, size):

@@ -80,6 +80,25 @@ def test_interrupt(tmp_path):
     assert_failed(waits, ("PeerError",), 3.0, "rank 1 has given up: waiting for the headers: KeyboardInterrupt")
 
 
+def test_rank_that_cannot_share_memory(tmp_path):
+    outcomes = run(parallel_faults.cannot_share, "", tmp_path, None)
+    for rank, (transport, warned, after) in enumerate(outcomes):
+        assert transport == "messages (gloo)" and after[:2] == ["", "500.0"], outcomes
+        assert any("rank 1 failed: too many open files" in text for text in warned) == (rank == 0), warned
+
+
+def test_rank_that_cannot_share_memory_as_asked(tmp_path):
+    for outcome in run(parallel_faults.cannot_share, "", tmp_path, "shm"):
+        assert "shared memory was asked for" in outcome and "rank 1 failed: too many open files" in outcome, outcome
+
+
+def test_forked_child(transport, tmp_path):
+    outcomes = run(parallel_faults.forked, transport, tmp_path)
+    kind, text, took = outcomes[1][0]
+    assert kind in ("PeerError", "RuntimeError", "ValueError") and "forked" in text and took < 1, outcomes
+    assert all(after[:2] == ["", "500.0"] for _, after in outcomes), outcomes
+
+
 def test_slow_is_not_dead(transport, tmp_path):
     for kind, text, took in run(parallel_faults.slow_but_in_time, transport, tmp_path):
         assert kind == "" and took < 10, (kind, text, took)
