@@ -2,9 +2,9 @@
 """The tensor-parallel operators with 2 ranks of one thread each beside torch's own operators over gloo, which take turns in one run.
 
 First all-reduce + add + RMSNorm alone against dist.all_reduce -> add -> rms_norm; then the whole operator against the fastest of torch's
-routes that are as exact as ours: float32 products, or int8 ones whose sums are exact. Weights are prepared on both sides (for torch: as
-float32, or dequantised) or on neither. Shown are medians of the wall clock of rank 0 and their ratio, which the goals are for. A goal that
-is missed is printed and no failure; a wrong result is one (exit code 1).
+routes: float32 products, int8 ones whose sums are exact, and torch.mm in 16 bits, which is less exact than ours as it rounds its result.
+Weights are prepared on both sides (for torch: as float32, or dequantised) or on neither. Shown are medians of the wall clock of rank 0 and
+their ratio, which the goals are for. A goal that is missed is printed and no failure; a wrong result is one (exit code 1).
 """
 
 import argparse
@@ -127,10 +127,11 @@ def float_routes(x1, x2, prepared):
     """name -> partial sums by torch. Products of 16-bit types are exact in float32, so float32 is the route that is as exact as ours."""
     if x1.dtype == F32:
         return {"mm": lambda: torch.mm(x1, x2)}
+    routes = {"mm": lambda: torch.mm(x1, x2).float()}
     if prepared:
         wide = x2.float()
-        return {"float32 weights, mm": lambda: torch.mm(x1.float(), wide)}
-    return {"to float32, mm": lambda: torch.mm(x1.float(), x2.float())}
+        return routes | {"float32 weights, mm": lambda: torch.mm(x1.float(), wide)}
+    return routes | {"to float32, mm": lambda: torch.mm(x1.float(), x2.float())}
 
 
 def int8_routes(x1, x2, scale, prepared):
@@ -143,10 +144,19 @@ def int8_routes(x1, x2, scale, prepared):
 
 
 def weight_routes(x1, x2, scale, prepared):
+    def narrow():
+        return (x2.float() * scale.float()).to(x1.dtype)
+
     if prepared:
-        wide = x2.float() * scale.float()
-        return {"dequantised weights, mm": lambda: torch.mm(x1.float(), wide)}
-    return {"dequantise, mm": lambda: torch.mm(x1.float(), x2.float() * scale.float())}
+        wide, short = x2.float() * scale.float(), narrow()
+        return {
+            "dequantised weights, mm": lambda: torch.mm(x1.float(), wide),
+            "16-bit weights, mm": lambda: torch.mm(x1, short).float(),
+        }
+    return {
+        "dequantise, mm": lambda: torch.mm(x1.float(), x2.float() * scale.float()),
+        "dequantise to 16 bits, mm": lambda: torch.mm(x1, narrow()).float(),
+    }
 
 
 def whole_lines(rank, seconds, chosen):
@@ -189,7 +199,7 @@ def whole_line(what, rank, scenario, shape, prepared, seconds):
     calls = {"addnorm": ours}
     for name, partial in routes.items():
         calls[name] = lambda partial=partial: reduced(partial(), residual, gamma)
-        check(what, ours(), calls[name](), 2e-4 if dtype == F32 else 2**-7)
+        check(what, ours(), calls[name](), 2e-4 if dtype == F32 else 2**-6)
     return line(what, interleave(calls, seconds), WHOLE_GOAL)
 
 
