@@ -92,9 +92,9 @@ int64_t Messages(std::string name, int64_t rank, int64_t ranks, int64_t context,
   engine.name = name.c_str();
   engine.rank = static_cast<int32_t>(rank);
   engine.ranks = static_cast<int32_t>(ranks);
-  engine.start = reinterpret_cast<decltype(engine.start)>(start);        // NOLINT(performance-no-int-to-ptr)
-  engine.wait = reinterpret_cast<decltype(engine.wait)>(wait);           // NOLINT(performance-no-int-to-ptr)
-  engine.release = reinterpret_cast<decltype(engine.release)>(release);  // NOLINT(performance-no-int-to-ptr)
+  engine.start = reinterpret_cast<decltype(engine.start)>(start);              // NOLINT(performance-no-int-to-ptr)
+  engine.wait = reinterpret_cast<decltype(engine.wait)>(wait);                 // NOLINT(performance-no-int-to-ptr)
+  engine.release = reinterpret_cast<decltype(engine.release)>(release);        // NOLINT(performance-no-int-to-ptr)
   engine.fail = reinterpret_cast<decltype(engine.fail)>(fail);                 // NOLINT(performance-no-int-to-ptr)
   engine.roll_call = reinterpret_cast<decltype(engine.roll_call)>(roll_call);  // NOLINT(performance-no-int-to-ptr)
   auto python = std::make_unique<PythonEngine>(PythonEngine{engine});
@@ -148,8 +148,9 @@ STABLE_TORCH_LIBRARY(addnorm_parallel, library) {
   library.def("stop_listening(int host) -> ()");
   library.def("accept(int host, float timeout) -> int");
   library.def("join(str address, int rank, int ranks, float timeout) -> int");
-  library.def("messages(str name, int rank, int ranks, int context, int start, int wait, int release, int fail, "
-              "int roll_call) -> int");
+  library.def(
+      "messages(str name, int rank, int ranks, int context, int start, int wait, int release, int fail, "
+      "int roll_call) -> int");
   library.def("close(int handle) -> ()");
   library.def("transport(int handle) -> str");
   library.def("history(int handle) -> str");

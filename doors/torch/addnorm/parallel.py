@@ -25,7 +25,12 @@ _FORWARD_ONLY = "forward only: it has no gradient. Call it under torch.no_grad()
 
 
 class PreparedWeights:
-    """Weights in the kernels' own layout, with their antiquant scales. Made by prepare_weights; passed as x2 to any number of calls."""
+    """Weights in the kernels' own layout, with their antiquant scales. Made by prepare_weights; passed as x2 to any number of calls.
+
+    Example:
+        >>> addnorm.prepare_weights(torch.ones(4, 3)).shape
+        torch.Size([4, 3])
+    """
 
     def __init__(self, handle: int, nbytes: int, x2: Tensor, with_scales: bool):
         self.handle, self.nbytes = handle, nbytes
@@ -110,6 +115,14 @@ def matmul_all_reduce_add_rms_norm(
         torch.distributed.all_reduce(total, group=group)
         y = total + residual
         norm_out = torch.nn.functional.rms_norm(y, y.shape[-1:], gamma, epsilon)
+
+    Example:
+        >>> dist = torch.distributed
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> y, norm_out = addnorm.matmul_all_reduce_add_rms_norm(torch.ones(2, 3), torch.ones(3, 8), torch.ones(2, 8), torch.ones(8))
+        >>> y[0, 0].item(), norm_out.shape
+        (4.0, torch.Size([2, 8]))
+        >>> dist.destroy_process_group()
     """
     return call(
         "addnorm.matmul_all_reduce_add_rms_norm", x1, x2, residual, gamma, group, reduce_op, epsilon, bias, antiquant_scale,
@@ -132,6 +145,14 @@ def all_reduce_add_rms_norm(
 
     partial: [..., n] float32, float16 or bfloat16; partial sums cross ranks in this type and are added in float32, in rank order. Other
     arguments, results and errors as in :func:`matmul_all_reduce_add_rms_norm`.
+
+    Example:
+        >>> dist = torch.distributed
+        >>> dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+        >>> y, norm_out = addnorm.all_reduce_add_rms_norm(torch.ones(2, 8), torch.ones(2, 8), torch.ones(8))
+        >>> y[0, 0].item(), norm_out.shape
+        (2.0, torch.Size([2, 8]))
+        >>> dist.destroy_process_group()
     """
     api = "addnorm.all_reduce_add_rms_norm"
     seconds = _seconds(api, timeout, group)

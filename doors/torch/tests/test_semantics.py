@@ -13,7 +13,7 @@ from pathlib import Path
 import addnorm
 import pytest
 import torch
-from addnorm import functional, nn
+from addnorm import functional, nn, parallel
 from addnorm.__main__ import main
 from addnorm._library import build_info
 from torch.utils.checkpoint import checkpoint
@@ -320,7 +320,7 @@ def test_two_ranks_of_ddp():
 # ---- The package -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", [functional, nn])
+@pytest.mark.parametrize("module", [functional, nn, parallel])
 def test_examples_in_the_documentation(module):
     result = doctest.testmod(module, extraglobs={"torch": torch, "addnorm": addnorm})
     assert result.failed == 0 and result.attempted > 0
@@ -328,7 +328,8 @@ def test_examples_in_the_documentation(module):
 
 def test_everything_public_has_an_example():
     for public in PUBLIC:
-        assert ">>> " in public.__doc__, public.__name__
+        if not (isinstance(public, type) and issubclass(public, Exception)):
+            assert ">>> " in public.__doc__, public.__name__
 
 
 def test_command_line(capsys):
