@@ -199,7 +199,9 @@ def whole_line(what, rank, scenario, shape, prepared, seconds):
     calls = {"addnorm": ours}
     for name, partial in routes.items():
         calls[name] = lambda partial=partial: reduced(partial(), residual, gamma)
-        check(what, ours(), calls[name](), 2e-4 if dtype == F32 else 2**-6)
+        # torch.mm in 16 bits rounds each partial sum.
+        rounds = dtype != F32 and (name == "mm" or "16" in name)
+        check(what, ours(), calls[name](), 2e-4 if dtype == F32 else 2**-4 if rounds else 2**-7)
     return line(what, interleave(calls, seconds), WHOLE_GOAL)
 
 
