@@ -148,12 +148,7 @@ class Checker {
   void Fail(const Status& status) {
     if (ok()) status_ = status;
   }
-  const char* NameOfField(const char* field) const {
-    for (const ArgName& entry : names_) {
-      if (std::strcmp(entry.field, field) == 0) return entry.name;
-    }
-    return field;
-  }
+  const char* NameOfField(const char* field) const { return addnorm::NameOfField(names_, field); }
   const char* Accepted() const { return wide_ ? "float64, the type of the others" : "float32, float16 or bfloat16"; }
 
   // What holds for every operand, whatever its role. `want` is the shape it must have.
@@ -170,14 +165,8 @@ class Checker {
       Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has shape %s, expected %s%s%s%s%s", api_, name, ShapeText(view.shape).c_str(),
                          ShapeText(want).c_str(), swapped ? " (are weight and residual swapped?)" : "",
                          of_reference ? ", the shape of '" : "", of_reference ? reference_ : "", of_reference ? "'" : ""));
-    } else if (!view.strides.empty() && view.strides.size() != view.shape.size()) {
-      Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has %zu strides, expected %zu, one per dimension", api_, name,
-                         view.strides.size(), view.shape.size()));
-    } else if (view.data == nullptr && *Numel(want) != 0) {
-      Fail(Status::Error(Code::kNullArg, "%s: argument '%s' has null data, expected %zu elements", api_, name, *Numel(want)));
-    } else if (reinterpret_cast<uintptr_t>(view.data) % SizeOf(view.dtype) != 0) {
-      Fail(Status::Error(Code::kBadValue, "%s: argument '%s' is at address %p, expected a multiple of %zu, the size of %s", api_, name,
-                         view.data, SizeOf(view.dtype), NameOf(view.dtype)));
+    } else {
+      Fail(CheckMemory(api_, name, view, *Numel(want)));
     }
     return ok();
   }

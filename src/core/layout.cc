@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 namespace addnorm {
 
@@ -48,6 +49,28 @@ ShapeText::ShapeText(Dims shape) {
   }
   text_[used] = ']';
   text_[used + 1] = '\0';
+}
+
+const char* NameOfField(std::span<const ArgName> names, const char* field) {
+  for (const ArgName& entry : names) {
+    if (std::strcmp(entry.field, field) == 0) return entry.name;
+  }
+  return field;
+}
+
+Status CheckMemory(const char* api, const char* name, const TensorView& view, size_t numel) {
+  if (!view.strides.empty() && view.strides.size() != view.shape.size()) {
+    return Status::Error(Code::kBadShape, "%s: argument '%s' has %zu strides, expected %zu, one per dimension", api, name,
+                         view.strides.size(), view.shape.size());
+  }
+  if (view.data == nullptr && numel != 0) {
+    return Status::Error(Code::kNullArg, "%s: argument '%s' has null data, expected %zu elements", api, name, numel);
+  }
+  if (reinterpret_cast<uintptr_t>(view.data) % SizeOf(view.dtype) != 0) {
+    return Status::Error(Code::kBadValue, "%s: argument '%s' is at address %p, expected a multiple of %zu, the size of %s", api, name,
+                         view.data, SizeOf(view.dtype), NameOf(view.dtype));
+  }
+  return Status();
 }
 
 namespace {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <span>
 
-#include "addnorm/types.h"
+#include "addnorm/addnorm.h"
 
 namespace addnorm {
 
@@ -31,6 +31,11 @@ class ShapeText {
  private:
   char text_[96];
 };
+
+// What messages call the operand `field`.
+const char* NameOfField(std::span<const ArgName> names, const char* field);
+// The rules on any operand's memory: one stride per dimension, data where there are `numel` > 0 elements, and their alignment.
+Status CheckMemory(const char* api, const char* name, const TensorView& view, size_t numel);
 
 // Which bytes an operand of `rows` rows of `width` bytes touches.
 struct Extent {

@@ -9,13 +9,6 @@
 
 namespace addnorm {
 
-const char* Checker::Name(const char* field) const {
-  for (const ArgName& entry : names_) {
-    if (std::strcmp(entry.field, field) == 0) return entry.name;
-  }
-  return field;
-}
-
 void Checker::Require(const char* field, const TensorView& view, const char* why) {
   if (!view) Fail(Status::Error(Code::kNullArg, "%s: argument '%s' is absent, expected a tensor%s", api_, Name(field), why));
 }
@@ -60,14 +53,8 @@ bool Checker::Common(const char* field, const TensorView& view) {
   const auto numel = Numel(view.shape);
   if (view.shape.empty() || !numel) {
     BadShape(field, view, "at least one dimension, all >= 0, whose product fits in memory");
-  } else if (!view.strides.empty() && view.strides.size() != view.shape.size()) {
-    Fail(Status::Error(Code::kBadShape, "%s: argument '%s' has %zu strides, expected %zu, one per dimension", api_, Name(field),
-                       view.strides.size(), view.shape.size()));
-  } else if (view.data == nullptr && *numel != 0) {
-    Fail(Status::Error(Code::kNullArg, "%s: argument '%s' has null data, expected %zu elements", api_, Name(field), *numel));
-  } else if (reinterpret_cast<uintptr_t>(view.data) % SizeOf(view.dtype) != 0) {
-    Fail(Status::Error(Code::kBadValue, "%s: argument '%s' is at address %p, expected a multiple of %zu, the size of %s", api_, Name(field),
-                       view.data, SizeOf(view.dtype), NameOf(view.dtype)));
+  } else {
+    Fail(CheckMemory(api_, Name(field), view, *numel));
   }
   return ok();
 }

@@ -19,7 +19,7 @@ class Checker {
   const Status& status() const { return status_; }
   bool ok() const { return status_.ok(); }
   const char* api() const { return api_; }
-  const char* Name(const char* field) const;
+  const char* Name(const char* field) const { return NameOfField(names_, field); }
   void Fail(const Status& status) {
     if (ok()) status_ = status;
   }

@@ -160,10 +160,9 @@ class Engine:
         padded[: send.numel()] = send
 
         def arrive():
-            for part, mine in zip(everyone.chunk(exchange_ranks), recv.split(recv_sizes), strict=True):
+            for part, mine in zip(everyone.chunk(len(recv_sizes)), recv.split(recv_sizes), strict=True):
                 mine.copy_(part[: mine.numel()])
 
-        exchange_ranks = exchange.ranks
         return _all_gather(group, padded, everyone, _time(timeout)), (padded, everyone, recv), arrive
 
 
