@@ -85,6 +85,9 @@ template <bool kTwo, Store kStore, bool kPrefetch>
 }
 
 // The last output goes by way of `scratch`, two rows that take turns.
+// Of one row, in pieces: each makes room for the same piece of the next one.
+constexpr size_t kPiece = 256, kFarAhead = 3072;
+
 template <bool kTwo, Store kStore>
 [[gnu::target("avx512f")]] void RowOrder512(const StreamBuffers& s, size_t row_bytes, std::byte* scratch) {
   const auto store = [](std::byte * p, __m512i v) __attribute__((target("avx512f"))) {
@@ -97,15 +100,18 @@ template <bool kTwo, Store kStore>
   std::byte* const last = kTwo ? s.d : s.c;
   const size_t rows = s.bytes / row_bytes;
   for (size_t row = 0; row <= rows; ++row) {
-    std::byte* const mine = scratch + row % 2 * row_bytes;
-    const std::byte* const before = scratch + (row + 1) % 2 * row_bytes;
     const size_t at = row * row_bytes;
-    for (size_t i = 0; i < row_bytes; i += 64) {
-      if (row > 0) store(last + at - row_bytes + i, _mm512_load_si512(before + i));
-      if (row == rows) continue;
-      const __m512i a = _mm512_load_si512(s.a + at + i), b = _mm512_load_si512(s.b + at + i);
-      if (kTwo) store(s.c + at + i, _mm512_add_epi64(a, b));
-      _mm512_store_si512(mine + i, kTwo ? _mm512_xor_si512(a, b) : _mm512_add_epi64(a, b));
+    for (size_t begin = 0; begin < row_bytes; begin += kPiece) {
+      for (size_t i = begin; row > 0 && i < begin + kPiece; i += 64) store(last + at - row_bytes + i, _mm512_load_si512(scratch + i));
+      for (size_t i = begin; row < rows && i < begin + kPiece; i += 64) {
+        if (kStore == Store::kNonTemporal) {
+          _mm_prefetch(reinterpret_cast<const char*>(s.a + at + i + kFarAhead), _MM_HINT_NTA);
+          _mm_prefetch(reinterpret_cast<const char*>(s.b + at + i + kFarAhead), _MM_HINT_NTA);
+        }
+        const __m512i a = _mm512_load_si512(s.a + at + i), b = _mm512_load_si512(s.b + at + i);
+        if (kTwo) store(s.c + at + i, _mm512_add_epi64(a, b));
+        _mm512_store_si512(scratch + i, kTwo ? _mm512_xor_si512(a, b) : _mm512_add_epi64(a, b));
+      }
     }
   }
   if (kStore == Store::kNonTemporal) _mm_sfence();
@@ -165,9 +171,9 @@ std::vector<Variant> StreamVariants(const StreamBuffers& buffers, const Executor
 std::vector<Variant> RowOrderVariants(const StreamBuffers& buffers, size_t row_bytes) {
   std::vector<Variant> variants;
 #if defined(__x86_64__)
-  if (!__builtin_cpu_supports("avx512f") || row_bytes % 64 != 0 || buffers.bytes % row_bytes != 0) return variants;
+  if (!__builtin_cpu_supports("avx512f") || row_bytes % kPiece != 0 || buffers.bytes % row_bytes != 0) return variants;
   using RowOrder = void (*)(const StreamBuffers&, size_t, std::byte*);
-  const auto scratch = std::make_shared<std::vector<std::byte>>(2 * row_bytes + 64);
+  const auto scratch = std::make_shared<std::vector<std::byte>>(row_bytes + 64);
   std::byte* const aligned = scratch->data() + (64 - reinterpret_cast<uintptr_t>(scratch->data()) % 64) % 64;
   const auto add = [&](const char* name, RowOrder one, RowOrder two) {
     const RowOrder run = buffers.d ? two : one;

@@ -24,7 +24,7 @@ struct StreamBuffers {
 std::vector<Variant> StreamVariants(const StreamBuffers& buffers, const Executor& executor);
 /// The same reads and writes in the order that a norm must have: no element of the last output before the whole row has been read, so
 /// that the row waits in a scratch of its own and is written while the next one is read. One thread; none where a row is not a multiple
-/// of 64 bytes.
+/// of 256 bytes.
 std::vector<Variant> RowOrderVariants(const StreamBuffers& buffers, size_t row_bytes);
 /// The instruction set they use.
 const char* StreamTarget();

@@ -29,6 +29,20 @@ void Convert(DType from_type, const void* from, DType to_type, void* to, int64_t
   ASSERT_TRUE(status.ok()) << status.message();
 }
 
+// The same through the kernels that know bfloat16 when compiling: 1 scaled by a column's factor is that factor.
+void ConvertByScale(const float* from, uint16_t* to, int64_t rows) {
+  const int64_t shape[] = {1, kCols};
+  const std::vector<uint16_t> ones(kCols, 0x3F80u);
+  for (int64_t row = 0; row < rows; ++row) {
+    ForwardProblem p;
+    p.pre.x0 = {const_cast<uint16_t*>(ones.data()), DType::kBF16, shape, {}};
+    p.pre.layerscale = {const_cast<float*>(from + row * kCols), DType::kF32, {shape + 1, 1}, {}};
+    p.prenorm = {to + row * kCols, DType::kBF16, shape, {}};
+    const Status status = Forward(p, SerialExecutor());
+    ASSERT_TRUE(status.ok()) << status.message();
+  }
+}
+
 int64_t RowsFor(size_t n) { return static_cast<int64_t>((n + kCols - 1) / kCols); }
 
 TEST(Conversion, WidensEveryValue) {
@@ -89,24 +103,32 @@ std::vector<float> Decisions(DType type) {
   return values;
 }
 
+void ExpectRounded(DType type, const std::vector<float>& values, const std::vector<uint16_t>& rounded, const char* target) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    const long double got = Load(type, rounded.data(), static_cast<ptrdiff_t>(i));
+    const long double want = Round(type, static_cast<long double>(values[i]));
+    if (std::isnan(values[i])) {
+      ASSERT_TRUE(std::isnan(got)) << NameOf(type) << " of NaN, item " << i << " on " << target;
+    } else {
+      ASSERT_EQ(got, want) << NameOf(type) << " of " << std::hexfloat << values[i] << " on " << target;
+      ASSERT_EQ(std::signbit(got), std::signbit(values[i])) << NameOf(type) << " of " << std::hexfloat << values[i] << " on " << target;
+    }
+  }
+}
+
 TEST(Conversion, RoundsAroundEveryTie) {
   for (const DType type : kSixteen) {
     const std::vector<float> values = Decisions(type);
     ASSERT_GT(values.size(), 8u * 0x7000u);
+    const int64_t rows = static_cast<int64_t>(values.size()) / kCols;
     for (const char* target : AvailableTargets()) {
       ASSERT_TRUE(SetThreadTarget(target).ok());
       std::vector<uint16_t> rounded(values.size());
-      Convert(DType::kF32, values.data(), type, rounded.data(), static_cast<int64_t>(values.size()) / kCols);
-      for (size_t i = 0; i < values.size(); ++i) {
-        const long double got = Load(type, rounded.data(), static_cast<ptrdiff_t>(i));
-        const long double want = Round(type, static_cast<long double>(values[i]));
-        if (std::isnan(values[i])) {
-          ASSERT_TRUE(std::isnan(got)) << NameOf(type) << " of NaN, item " << i << " on " << target;
-        } else {
-          ASSERT_EQ(got, want) << NameOf(type) << " of " << std::hexfloat << values[i] << " on " << target;
-          ASSERT_EQ(std::signbit(got), std::signbit(values[i])) << NameOf(type) << " of " << std::hexfloat << values[i] << " on " << target;
-        }
-      }
+      Convert(DType::kF32, values.data(), type, rounded.data(), rows);
+      ExpectRounded(type, values, rounded, target);
+      if (type != DType::kBF16) continue;
+      ConvertByScale(values.data(), rounded.data(), rows);
+      ExpectRounded(type, values, rounded, target);
     }
   }
   ASSERT_TRUE(SetThreadTarget(nullptr).ok());

@@ -51,6 +51,9 @@ RowStyle DrawStyle(Data data, DType dtype, size_t cols, Random* random) {
     case Data::kAlternating:
       style.spread = half ? 1e4 : std::pow(10.0, static_cast<double>(random->Below(16)));
       break;
+    case Data::kStep:
+      style.spread = half ? 1e3 : std::pow(10.0, static_cast<double>(random->Below(7)));
+      break;
     default:
       break;
   }
@@ -73,6 +76,8 @@ double DrawValue(const RowStyle& style, size_t col, Random* random) {
     }
     case Data::kAlternating:
       return (col % 2 ? -style.spread : style.spread) + random->Normal();
+    case Data::kStep:  // columns that say nothing of those that follow
+      return (col < style.special ? style.spread : 0) + random->Normal();
     case Data::kNanRow:
       return col == style.special ? std::numeric_limits<double>::quiet_NaN() : random->Normal();
     case Data::kInfRow:
@@ -358,8 +363,8 @@ void Settle(Options* o) {
 }
 
 std::string Describe(const Options& o) {
-  static const char* const data[] = {"normal",  "offset", "constant",    "magnitude", "huge", "denormal",
-                                     "outlier", "heavy",  "alternating", "nan",       "inf",  "mixed"};
+  static const char* const data[] = {"normal", "offset",      "constant", "magnitude", "huge", "denormal", "outlier",
+                                     "heavy",  "alternating", "step",     "nan",       "inf",  "mixed"};
   static const char* const weights[] = {"none", "ones", "zeros", "normal", "large", "tiny"};
   static const char* const saved[] = {"saved", "derived", "given", "variance"};
   char text[512];

@@ -24,6 +24,7 @@ enum class Data : uint8_t {
   kOutlier,
   kHeavyTail,
   kAlternating,
+  kStep,
   kNanRow,
   kInfRow,
   kMixed,

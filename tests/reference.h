@@ -117,7 +117,8 @@ const char* NameOf(Fault fault);
 
 /// Only views of inputs are read; outputs say what is wanted and may point anywhere.
 ForwardExpected Reference(const ForwardProblem& problem, Fault fault = Fault::kNone);
-BackwardExpected Reference(const BackwardProblem& problem, Fault fault = Fault::kNone);
+/// repeats: rows of a few repeated values, whose mean has a rule of its own.
+BackwardExpected Reference(const BackwardProblem& problem, Fault fault = Fault::kNone, bool repeats = false);
 
 }  // namespace addnorm::test
 #endif  // ADDNORM_TESTS_REFERENCE_H_

@@ -10,9 +10,10 @@ namespace {
 template <class C, class W>
 class BackwardReference {
  public:
-  BackwardReference(const BackwardProblem& problem, Fault fault)
+  BackwardReference(const BackwardProblem& problem, Fault fault, bool repeats)
       : problem_(problem),
         fault_(fault),
+        repeats_(repeats),
         extent_(problem.dy, problem.normalized_rank),
         pre_(problem.pre, extent_, fault),
         saved_(problem.prenorm, extent_, Field::kFull),
@@ -96,11 +97,13 @@ class BackwardReference {
     bool keeps_term = centred() && problem_.statistics == BackwardProblem::Statistics::kVariance && fault_ != Fault::kVarianceTermMissing;
     keeps_term = keeps_term || (fault_ == Fault::kVarianceTermAlways && centred() && given());
     // The published K has no such term. A mean is as good as the mean of the absolute values lets it be.
+    const double spread = static_cast<double>(mean_abs_xhat);
     if (!keeps_term) mean_xhat = mean_abs_xhat = 0;
     const bool overflows = static_cast<double>(peak) * static_cast<double>(n) > SafeLimit<C>();
 
-    // Our own mean may be off by 1 u sigma, which is 1 u of xhat; saved, its low word may be off by half the smallest number.
-    const double own_mean = centred() && !given() ? 1 : 0;
+    // Our own mean may be off by 1 u sigma, which is 1 u of xhat, or by what the rule of repeated values says; saved, its low word may
+    // be off by half the smallest number.
+    const double own_mean = !centred() || given() ? 0 : repeats_ ? std::max(1.0, kRepeatedMeanRule.units * spread) : 1;
     const double xhat_floor = own_mean > 0 && rstd_ ? tiny_ * static_cast<double>(Abs(q)) : 0;
     W drowscale = 0, drowscale_scale = 0;
     for (size_t j = 0; j < cols; ++j) {
@@ -191,6 +194,7 @@ class BackwardReference {
 
   const BackwardProblem& problem_;
   const Fault fault_;
+  const bool repeats_;
   const Extent extent_;
   const double unit_ = static_cast<double>(std::numeric_limits<C>::epsilon()) / 2;
   const double tiny_ = static_cast<double>(std::numeric_limits<C>::denorm_min());
@@ -202,9 +206,9 @@ class BackwardReference {
 
 }  // namespace
 
-BackwardExpected Reference(const BackwardProblem& problem, Fault fault) {
-  return problem.dy.dtype == DType::kF64 ? BackwardReference<double, Quad>(problem, fault).Run()
-                                         : BackwardReference<float, long double>(problem, fault).Run();
+BackwardExpected Reference(const BackwardProblem& problem, Fault fault, bool repeats) {
+  return problem.dy.dtype == DType::kF64 ? BackwardReference<double, Quad>(problem, fault, repeats).Run()
+                                         : BackwardReference<float, long double>(problem, fault, repeats).Run();
 }
 
 }  // namespace addnorm::test

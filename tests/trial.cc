@@ -58,7 +58,7 @@ std::string OnEveryTarget(const std::vector<Operand*>& outputs, const char* what
 // Few distinct values in a row, so that sums in all lanes round alike.
 bool RepeatsValues(const Options& o) {
   if (o.data == Data::kAlternating || o.data == Data::kMixed) return true;
-  return (o.data == Data::kOffset || o.data == Data::kConstant) && o.p > 0;
+  return (o.data == Data::kOffset || o.data == Data::kConstant || o.data == Data::kStep) && o.p > 0;
 }
 
 }  // namespace
@@ -96,7 +96,7 @@ std::string JudgeForward(const Problem& p, Fault fault, Comparator* comparator, 
 }
 
 std::string JudgeBackward(const Problem& p, Fault fault, Comparator* comparator, const std::string& repro) {
-  const BackwardExpected want = Reference(p.backward, fault);
+  const BackwardExpected want = Reference(p.backward, fault, RepeatsValues(p.options));
   return JudgeAll({{&p.xhat, &want.xhat},
                    {&p.dresidual, &want.dresidual},
                    {&p.dx0, &want.dx0},

@@ -58,12 +58,13 @@ struct GradientPass {
   Vec<T> mean, lo, rstd;
   bool from_memory;
   HWY_INLINE void Begin(size_t, size_t) {}
-  HWY_INLINE void Ahead(size_t i, size_t n) {
+  HWY_INLINE void Before(size_t i) {
     if (!from_memory) return;
-    h.saved.Prefetch(i + kAheadColumns, n);
-    dy.Prefetch(i + kAheadColumns, n);
-    if (dsum) dsum.Prefetch(i, n);
+    h.saved.Prefetch(i + kAheadColumns, kFoldLanes);
+    dy.Prefetch(i + kAheadColumns, kFoldLanes);
+    if (dsum) dsum.Prefetch(i, kFoldLanes);
   }
+  HWY_INLINE void BeforePart(size_t, size_t) {}
   template <class M>
   HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
     const Pair<T> x = Inside(m, ((h.Load(i, m) - mean) - lo) * rstd);
@@ -76,7 +77,20 @@ struct GradientPass {
   }
 };
 
-// Writes one row in the compute type: pass 1 without its sum.
+// The sum of a row as it is.
+template <class T>
+struct PlainSum {
+  RealRow<T> row;
+  HWY_INLINE void Begin(size_t, size_t) {}
+  HWY_INLINE void Before(size_t) {}
+  HWY_INLINE void BeforePart(size_t, size_t) {}
+  template <class M>
+  HWY_INLINE void Terms(size_t i, M m, Pair<T>* terms) {
+    terms[0] = row.Load(i, m);
+  }
+};
+
+// Writes one row in the compute type: pass 1 without its sums.
 template <class T, class Row>
 HWY_INLINE void CopyRow(Row& from, size_t cols, T* HWY_RESTRICT to) {
   const StaticType<kTypeOf<T>> type;
@@ -204,13 +218,8 @@ class BackwardBlock {
       if (a_.stat != Stat::kOurs) return true;
       return std::isfinite(s->mean) && std::isfinite(s->rstd) && s->rstd >= std::numeric_limits<T>::min();
     }
-    double first;
-    if (a_.norm.kind == NormKind::kLayer) {
-      SumRow<T, false>(h, cols_, &first);
-    } else {
-      SumRow<T, true>(h, cols_, &first);
-    }
-    return Statistics<T>(a_.norm, cols_, h, first, RealRowAt(h), s);
+    const bool layer = a_.norm.kind == NormKind::kLayer;
+    return Statistics<T>(a_.norm, cols_, h, layer ? SumRow<T, false>(h, cols_) : SumRow<T, true>(h, cols_), s);
   }
 
   HWY_INLINE void SumGradients(size_t row, const SourceRow<R>& h, const RowStatistics<T>& s, RowState<T>* state) {
@@ -297,7 +306,7 @@ class BackwardBlock {
       if (i < c + n) Step<kRows, kStages, kSum, kRare, kAgain>(i, Part{c + n - i}, rows, columns, branch, x, terms);
     }
     if (kStages && terms) {
-      SumPass<T, false> pass{RealRowAt<T>(terms)};
+      PlainSum<T> pass{RealRowAt<T>(terms)};
       double sum;
       Fold<T, 1, 1>(cols_, pass, &sum);
       StoreRowScalar(a_.drow_scale, row, sum);

@@ -30,9 +30,31 @@ inline constexpr size_t kLaneGroup = HWY_MIN(kFoldLanes, 2 * kPair<T>);
 // Constant trip counts: the sums of a group must live in registers.
 #if HWY_COMPILER_CLANG
 #define ADDNORM_UNROLL _Pragma("unroll")
+#define ADDNORM_NO_UNROLL _Pragma("nounroll")
 #else
 #define ADDNORM_UNROLL _Pragma("GCC unroll 32")
+#define ADDNORM_NO_UNROLL _Pragma("GCC unroll 1")
 #endif
+
+// Of kFoldLanes columns: on the scalar target they are too many to lay out one by one.
+#undef ADDNORM_UNROLL_COLUMNS
+#if HWY_TARGET == HWY_SCALAR
+#define ADDNORM_UNROLL_COLUMNS ADDNORM_NO_UNROLL
+#else
+#define ADDNORM_UNROLL_COLUMNS ADDNORM_UNROLL
+#endif
+
+// The sum of one vector's lanes: half + half, down to one.
+template <class D>
+HWY_INLINE hn::TFromD<D> SumHalves([[maybe_unused]] D d, hn::Vec<D> v) {
+#if HWY_TARGET != HWY_SCALAR
+  if constexpr (hn::MaxLanes(d) > 1) {
+    const hn::Half<D> half;
+    return SumHalves(half, hn::Add(hn::LowerHalf(half, v), hn::UpperHalf(half, v)));
+  }
+#endif
+  return hn::GetLane(v);
+}
 
 template <class T>
 struct WideLanes;
@@ -64,12 +86,7 @@ struct WideLanes<float> {
       ADDNORM_UNROLL
       for (size_t i = 0; i < s; ++i) sum[i] = hn::Add(sum[i], sum[i + s]);
     }
-    alignas(64) double last[kN];
-    hn::Store(sum[0], d, last);
-    for (size_t s = kN / 2; s != 0; s /= 2) {
-      for (size_t i = 0; i < s; ++i) last[i] += last[i + s];
-    }
-    return last[0];
+    return SumHalves(d, sum[0]);
   }
 };
 
@@ -125,17 +142,6 @@ struct LaneSums {
       }
     }
   }
-  // The first whole group of a fine chunk: 0 + x is x, up to a sign of zero that the wide lanes drop.
-  template <class Body>
-  HWY_INLINE void Start(Body& body, size_t i, unsigned which) {
-    ADDNORM_UNROLL
-    for (size_t p = 0; p < kPairs; ++p) {
-      Pair<T> terms[kSums];
-      body.Terms(i + p * kPair<T>, Whole(), terms);
-      ADDNORM_UNROLL
-      for (size_t k = 0; k < kSums; ++k) pairs[k][p] = which >> k & 1 ? terms[k] : pairs[k][p] + terms[k];
-    }
-  }
   // Adds columns [i, i + kLaneGroup) of which `left` are inside the row.
   template <class Body>
   HWY_INLINE void Add(Body& body, size_t i, size_t left) {
@@ -157,7 +163,8 @@ struct LaneSums {
 };
 
 // Sums kSums quantities over a row; bit k of kFine set: sum k is fine, else coarse.
-// body.Begin(c, n) is called before the columns [c, c + n) of a chunk, body.Ahead(i, n) before whole fine chunks;
+// body.Begin(c, n) is called before the columns [c, c + n) of a chunk, body.Before(i) before the next kFoldLanes of them,
+// body.BeforePart(i, n) before fewer;
 // body.Terms(i, part, terms) gives what columns [i, i + kPair) contribute to each sum; columns outside the row must give 0.
 template <class T, size_t kSums, unsigned kFine, class Body>
 HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
@@ -170,14 +177,18 @@ HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
       LaneSums<T, kSums> sums;
       size_t q = c;
       for (; q + kFineChunk <= end; q += kFineChunk) {
-        if (lane == 0) body.Ahead(q, kFineChunk);
-        sums.Start(body, q + lane, kFine);
-        ADDNORM_UNROLL
-        for (size_t step = 1; step < kFineChunk / kFoldLanes; ++step) sums.Add(body, q + lane + step * kFoldLanes, kLaneGroup<T>);
+        ADDNORM_NO_UNROLL
+        for (size_t i = q; i < q + kFineChunk; i += kFoldLanes) {
+          if (lane == 0) body.Before(i);
+          sums.Add(body, i + lane, kLaneGroup<T>);
+        }
         sums.MoveTo(lanes, lane, kFine);
       }
-      for (size_t i = q + lane; i < end; i += kFoldLanes) sums.Add(body, i, end - i);
-      sums.MoveTo(lanes, lane, q < end ? kAll : kAll & ~kFine);
+      for (; q < end; q += kFoldLanes) {
+        if (lane == 0) body.BeforePart(q, HWY_MIN(kFoldLanes, end - q));
+        if (q + lane < end) sums.Add(body, q + lane, end - q - lane);
+      }
+      sums.MoveTo(lanes, lane, (end - c) % kFineChunk ? kAll : kAll & ~kFine);
     }
   }
   ADDNORM_UNROLL

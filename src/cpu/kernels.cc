@@ -30,8 +30,9 @@ void Forward(const ForwardArgs& a, RowRange range, std::byte* scratch) {
   const DType res = Common({a.pre.residual}, {a.sum}, act);
   Dispatch<ForwardCall>(a, act, res, Common({a.weight, a.bias}, {}, act), range, scratch);
 }
-// Two rows of h: one is finished while the next one is gathered.
-size_t ForwardScratch(const ForwardArgs& a) { return 2 * PaddedCols(a.shape.cols) * (a.wide ? 8 : 4); }
+// A row of h, which the next one replaces as it is finished.
+size_t ForwardScratch(const ForwardArgs& a) { return PaddedCols(a.shape.cols) * (a.wide ? 8 : 4); }
+
 template <class T>
 void AddOf(T* HWY_RESTRICT into, const T* HWY_RESTRICT from, size_t n) {
   for (size_t i = 0; i < n; i += kLanes<T>) {  // partials are padded to whole vectors

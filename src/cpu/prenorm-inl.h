@@ -97,6 +97,10 @@ class PreNormRow {
   HWY_INLINE void Begin(size_t c, size_t n) {
     if (kStages) branch_.Begin(c, n);
   }
+  HWY_INLINE void PrefetchOnce(size_t i, size_t n, size_t distance) const {
+    x_.PrefetchOnce(i, n, distance);
+    if (residual_) residual_.PrefetchOnce(i, n, distance);
+  }
   template <class M>
   HWY_INLINE Pair<T> Load(size_t i, M m) const {
     Pair<T> h = x_.Load(i, m);
