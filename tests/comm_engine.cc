@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <set>
 #include <string>
 
 namespace addnorm::test {
@@ -28,7 +29,8 @@ struct Range {
 
 struct News {
   int32_t result = kMessageOk;
-  char text[252] = "";
+  uint64_t ticket = 0;  // the first exchange that its sender has not had its part of
+  char text[244] = "";
 };
 
 class Engine {
@@ -39,6 +41,7 @@ class Engine {
 
   int32_t Start(const MessageExchange& exchange, uint64_t* ticket, char* error, size_t error_bytes) {
     *ticket = ++last_;
+    open_.insert(last_);
     auto* send = static_cast<std::byte*>(const_cast<void*>(exchange.send));
     auto* recv = static_cast<std::byte*>(exchange.recv);
     for (size_t q = 0; q < lines_.size(); ++q) {
@@ -70,8 +73,12 @@ class Engine {
         if (events != 0) polls.push_back({lines_[q].data, static_cast<short>(events), 0});
         if (Hear(q)) polls.push_back({lines_[q].news, POLLIN, 0});
       }
-      if (missing.empty()) return kMessageOk;
-      if (heard_.result != kMessageOk) return Say(heard_.result, heard_.text, error, error_bytes);
+      if (missing.empty()) {
+        open_.erase(ticket);
+        return kMessageOk;
+      }
+      // What an exchange before that one lacks is on its way.
+      if (heard_.result != kMessageOk && heard_.ticket <= ticket) return Say(heard_.result, heard_.text, error, error_bytes);
       if (broken >= 0) return Say(kMessageFailed, "rank " + std::to_string(broken) + " has closed its connection", error, error_bytes);
       const auto left = deadline - Clock::now();
       if (left <= left.zero()) return Say(kMessageLate, "no answer before the deadline from rank" + missing, error, error_bytes);
@@ -93,7 +100,7 @@ class Engine {
   }
 
   void Fail(int32_t result, const char* text) {
-    News news = {.result = result};
+    News news = {.result = result, .ticket = open_.empty() ? last_ + 1 : *open_.begin()};
     std::snprintf(news.text, sizeof(news.text), "%s", text);
     for (const Line& line : lines_) {
       if (line.news >= 0) (void)send(line.news, &news, sizeof(news), MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -114,7 +121,7 @@ class Engine {
     News news;
     const ssize_t got = recv(lines_[q].news, &news, sizeof(news), MSG_DONTWAIT);
     if (got == sizeof(news)) failed_[q] = 1;
-    if (got == sizeof(news) && heard_.result == kMessageOk) heard_ = news;
+    if (got == sizeof(news) && (heard_.result == kMessageOk || news.ticket < heard_.ticket)) heard_ = news;
     return got != 0;
   }
 
@@ -149,6 +156,7 @@ class Engine {
   std::vector<std::deque<Range>> sends_, recvs_;
   const int rank_;
   uint64_t last_ = 0;
+  std::set<uint64_t> open_;  // started, not yet waited for
   News heard_;
   std::vector<uint8_t> failed_;
 };

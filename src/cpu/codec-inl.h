@@ -56,16 +56,6 @@ struct AnyType {
   HWY_INLINE operator DType() const { return type; }
 };
 
-HWY_INLINE Vec<float> FromBF16(const uint16_t* p) {
-#if HWY_TARGET == HWY_SCALAR
-  return hn::Set(Tag<float>(), FloatFromBF16(LoadBits<uint16_t>(p, 0)));
-#else
-  const Tag<uint32_t> du;
-  const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
-  return hn::BitCast(Tag<float>(), hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, p))));
-#endif
-}
-
 HWY_INLINE Vec<float> FromF16(const uint16_t* p) {
 #if HWY_TARGET == HWY_SCALAR
   return hn::Set(Tag<float>(), FloatFromF16(LoadBits<uint16_t>(p, 0)));
@@ -89,10 +79,10 @@ HWY_INLINE Vec<float> FromF16(const uint16_t* p) {
 #endif
 }
 
+#if HWY_TARGET != HWY_SCALAR
 // One vector rounded to a 16-bit type: half a vector of bits.
 using HalfBits = hn::Vec<hn::Rebind<uint16_t, Tag<float>>>;
 
-#if HWY_TARGET != HWY_SCALAR
 // The low 16 bits of each 32-bit lane, which must be all that is set.
 HWY_INLINE HalfBits Low16(Vec<uint32_t> v) {
   const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
@@ -102,26 +92,9 @@ HWY_INLINE HalfBits Low16(Vec<uint32_t> v) {
   return hn::DemoteTo(dh, hn::BitCast(Tag<int32_t>(), v));
 #endif
 }
-#endif
-
-HWY_INLINE HalfBits ToBF16(Vec<float> v) {
-#if HWY_TARGET == HWY_SCALAR
-  return hn::Set(hn::Rebind<uint16_t, Tag<float>>(), BF16FromFloat(hn::GetLane(v)));
-#else
-  // Round to nearest even in integers: Highway 1.0.3 truncates, and vcvtneps2bf16 flushes subnormals.
-  const Tag<uint32_t> du;
-  const auto bits = hn::BitCast(du, v);
-  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu))));
-  const auto nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40u));
-  return Low16(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded));
-#endif
-}
 
 HWY_INLINE HalfBits ToF16(Vec<float> v) {
-#if HWY_TARGET == HWY_SCALAR
-  return hn::Set(hn::Rebind<uint16_t, Tag<float>>(), F16FromFloat(hn::GetLane(v)));
-#elif HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
   const hn::Rebind<hwy::float16_t, Tag<float>> dh;
   return hn::BitCast(hn::Rebind<uint16_t, Tag<float>>(), hn::DemoteTo(dh, v));
 #else
@@ -144,6 +117,7 @@ HWY_INLINE HalfBits ToF16(Vec<float> v) {
   return Low16(hn::Or(value, sign));
 #endif
 }
+#endif
 
 template <class T>
 HWY_INLINE Pair<T> Zeros() {
@@ -163,7 +137,8 @@ HWY_INLINE Pair<float> PairFromBF16(const uint16_t* p) {
 }
 
 // The words of two vectors rounded to nearest even.
-HWY_INLINE __m512i PairToBF16(const Pair<float>& v) {
+template <class Type>
+HWY_INLINE Vec<uint16_t> PairToBF16(const Pair<float>& v, Type) {
   alignas(64) static constexpr uint16_t kHighWords[32] = {1,  3,  5,  7,  9,  11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31,
                                                           33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61, 63};
   const auto rounded = [](__m512 x) HWY_ATTR {
@@ -172,18 +147,45 @@ HWY_INLINE __m512i PairToBF16(const Pair<float>& v) {
     const __m512i sum = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7FFF)), odd);
     return _mm512_mask_or_epi32(sum, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, _mm512_set1_epi32(0x400000));  // keep it a NaN
   };
-  return _mm512_permutex2var_epi16(rounded(v.a.raw), _mm512_load_si512(kHighWords), rounded(v.b.raw));
+  return {_mm512_permutex2var_epi16(rounded(v.a.raw), _mm512_load_si512(kHighWords), rounded(v.b.raw))};
 }
 
 // The same by AVX512_BF16, where there: one instruction that is exact but takes subnormal numbers for 0. By its name, as Highway 1.0.3
-// has no target with it, and an attribute that allows it would not reach into the functions that call this one.
-HWY_INLINE __m512i PairToBF16Fast(const Pair<float>& v) {
+// has no target with it, and an attribute that allows it would not reach into the functions that call this one. Types known when
+// compiling are those of most calls: there it pays.
+HWY_INLINE Vec<uint16_t> PairToBF16(const Pair<float>& v, StaticType<DType::kBF16>) {
   constexpr int kSubnormal = 0x20;
   const __mmask16 subnormal = _kor_mask16(_mm512_fpclass_ps_mask(v.a.raw, kSubnormal), _mm512_fpclass_ps_mask(v.b.raw, kSubnormal));
-  if (HWY_UNLIKELY(!__builtin_cpu_supports("avx512bf16") || subnormal != 0)) return PairToBF16(v);
+  if (HWY_UNLIKELY(!__builtin_cpu_supports("avx512bf16") || subnormal != 0)) return PairToBF16(v, AnyType());
   __m512i words;
   __asm__("vcvtne2ps2bf16 %2, %1, %0" : "=v"(words) : "v"(v.b.raw), "v"(v.a.raw));
-  return words;
+  return {words};
+}
+#elif HWY_TARGET == HWY_SCALAR
+HWY_INLINE Pair<float> PairFromBF16(const uint16_t* p) {
+  const auto wide = [p](size_t i) HWY_ATTR { return hn::Set(Tag<float>(), FloatFromBF16(LoadBits<uint16_t>(p, i))); };
+  return {wide(0), wide(1)};
+}
+#else
+HWY_INLINE Vec<float> FromBF16(const uint16_t* p) {
+  const Tag<uint32_t> du;
+  const hn::Rebind<uint16_t, Tag<uint32_t>> dh;
+  return hn::BitCast(Tag<float>(), hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, p))));
+}
+HWY_INLINE Pair<float> PairFromBF16(const uint16_t* p) { return {FromBF16(p), FromBF16(p + kLanes<float>)}; }
+
+HWY_INLINE HalfBits ToBF16(Vec<float> v) {
+  // Round to nearest even in integers: Highway 1.0.3 truncates, and vcvtneps2bf16 flushes subnormals.
+  const Tag<uint32_t> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu))));
+  const auto nan = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 0x40u));
+  return Low16(hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, rounded));
+}
+template <class Type>
+HWY_INLINE Vec<uint16_t> PairToBF16(const Pair<float>& v, Type) {
+  return hn::Combine(Tag<uint16_t>(), ToBF16(v.b), ToBF16(v.a));
 }
 #endif
 
@@ -200,11 +202,7 @@ HWY_INLINE Pair<T> LoadPair(const void* p, Type type) {
       return {hn::LoadU(Tag<T>(), q), hn::LoadU(Tag<T>(), q + kN)};
     }
     const auto* q = static_cast<const uint16_t*>(p);
-#if HWY_TARGET == HWY_AVX3
     if (type == DType::kBF16) return PairFromBF16(q);
-#else
-    if (type == DType::kBF16) return {FromBF16(q), FromBF16(q + kN)};
-#endif
     return {FromF16(q), FromF16(q + kN)};
   }
 }
@@ -225,22 +223,18 @@ HWY_INLINE void StorePair(void* p, Type type, const Pair<T>& v) {
     return;
   }
   if constexpr (sizeof(T) == 4) {
-    const hn::Rebind<uint16_t, Tag<float>> dh;
     auto* q = static_cast<uint16_t*>(p);
-#if HWY_TARGET == HWY_AVX3
-    if (type == DType::kBF16) {
-      // Types known when compiling are those of most calls: there the instruction pays.
-      const __m512i words = std::is_same_v<Type, AnyType> ? PairToBF16(v) : PairToBF16Fast(v);
-      if (kStream) return _mm512_stream_si512(reinterpret_cast<__m512i*>(q), words);
-      return _mm512_storeu_si512(q, words);
-    }
+#if HWY_TARGET == HWY_SCALAR
+    const auto bits = [type](Vec<float> x)
+                          HWY_ATTR { return type == DType::kBF16 ? BF16FromFloat(hn::GetLane(x)) : F16FromFloat(hn::GetLane(x)); };
+    const uint16_t words[] = {bits(v.a), bits(v.b)};
+    std::memcpy(q, words, sizeof(words));
+#else
+    const Tag<uint16_t> dw;
+    const Vec<uint16_t> words = type == DType::kBF16 ? PairToBF16(v, type) : hn::Combine(dw, ToF16(v.b), ToF16(v.a));
+    if (kStream) return hn::Stream(words, dw, q);
+    hn::StoreU(words, dw, q);
 #endif
-    const HalfBits a = type == DType::kBF16 ? ToBF16(v.a) : ToF16(v.a), b = type == DType::kBF16 ? ToBF16(v.b) : ToF16(v.b);
-#if HWY_TARGET != HWY_SCALAR
-    if (kStream) return hn::Stream(hn::Combine(Tag<uint16_t>(), b, a), Tag<uint16_t>(), q);
-#endif
-    hn::StoreU(a, dh, q);
-    hn::StoreU(b, dh, q + kN);
   }
 }
 
