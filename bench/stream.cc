@@ -84,8 +84,7 @@ template <bool kTwo, Store kStore, bool kPrefetch>
   if (kStore == Store::kNonTemporal) _mm_sfence();
 }
 
-// The last output goes by way of `scratch`, two rows that take turns.
-// Of one row, in pieces: each makes room for the same piece of the next one.
+// The last output goes by way of `scratch`, one row in pieces: each makes room for the same piece of the next row.
 constexpr size_t kPiece = 256, kFarAhead = 3072;
 
 template <bool kTwo, Store kStore>

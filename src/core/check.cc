@@ -146,7 +146,7 @@ class Checker {
 
   // The first fault is the one to tell.
   void Fail(const Status& status) {
-    if (ok()) status_ = status;
+    if (ok() && !status.ok()) status_ = status;
   }
   const char* NameOfField(const char* field) const { return addnorm::NameOfField(names_, field); }
   const char* Accepted() const { return wide_ ? "float64, the type of the others" : "float32, float16 or bfloat16"; }

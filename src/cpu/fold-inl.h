@@ -2,7 +2,7 @@
 // The one definition of a row sum (docs/numerics.md): 64 fixed lanes (lane = column mod 64) in T over chunks of 256 columns (fine) or
 // 512 columns (coarse); at the end of a chunk each lane is added to its own wide accumulator (fp64 for fp32 rows, a compensated
 // pair for fp64 rows); at the end a fixed binary tree over the 64 wide lanes. The order does not know the width of a vector, so
-// all targets agree. Coarse is for the mean of LayerNorm: pass 2 corrects what pass 1 loses.
+// all targets agree. Coarse is for the mean of LayerNorm: deviations are smaller than what they deviate from.
 
 #include <cmath>
 
@@ -185,7 +185,8 @@ HWY_INLINE void Fold(size_t cols, Body& body, double* HWY_RESTRICT totals) {
         sums.MoveTo(lanes, lane, kFine);
       }
       for (; q < end; q += kFoldLanes) {
-        if (lane == 0) body.BeforePart(q, HWY_MIN(kFoldLanes, end - q));
+        if (lane == 0 && end - q >= kFoldLanes) body.Before(q);
+        if (lane == 0 && end - q < kFoldLanes) body.BeforePart(q, end - q);
         if (q + lane < end) sums.Add(body, q + lane, end - q - lane);
       }
       sums.MoveTo(lanes, lane, (end - c) % kFineChunk ? kAll : kAll & ~kFine);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The forward row kernel:
 //   1  h = stages(x0, residual);  f = mean of the first columns;  d = h - f;  D = sum d, Q = sum d^2     (RMSNorm: f = D = 0)
-//      V = max(0, Q/H - (D/H)^2);  where 4 (D/H)^2 > V, or 64 (D/H)^2 > V if H < 256: once more with f + D/H in place of f
+//      V = max(0, Q/H - (D/H)^2);  where 9 (D/H)^2 > V, or 64 (D/H)^2 > V if H < 256 or in fp64: once more with f + D/H in place of f
 //      m + lo = f + D/H,  rstd = 1/sqrt(V + eps)
 //   2  xhat = ((h - m) - lo) * rstd;  y = xhat * weight + bias
 
@@ -209,7 +209,7 @@ HWY_INLINE bool Statistics(const NormSpec& norm, size_t cols, const T* h, RowSum
   const double count = static_cast<double>(cols);
   double delta = sums.d / count, variance = sums.squares / count - delta * delta;
   // The first columns were not like the others, so that a difference has lost digits; in short rows no errors average out.
-  const double far = cols < kFineChunk ? 64 : 4;
+  const double far = sizeof(T) == 8 || cols < kFineChunk ? 64 : 9;
   if (norm.kind == NormKind::kLayer && HWY_UNLIKELY(!(far * delta * delta <= variance))) {
     const T nearer = static_cast<T>(static_cast<double>(sums.first) + delta);
     sums = SumRow<T, false>(h, cols, {}, false, &nearer);

@@ -21,7 +21,7 @@ class Checker {
   const char* api() const { return api_; }
   const char* Name(const char* field) const { return NameOfField(names_, field); }
   void Fail(const Status& status) {
-    if (ok()) status_ = status;
+    if (ok() && !status.ok()) status_ = status;
   }
 
   void Require(const char* field, const TensorView& view, const char* why);
