@@ -68,7 +68,7 @@ struct FinishRow {
   template <bool kWeight, bool kMayBias>
   HWY_INLINE void Steps(size_t c) const {
     ADDNORM_UNROLL_COLUMNS
-    for (size_t i = c; i < c + kFoldLanes; i += kPair<T>) Step<kWeight, kMayBias>(i, Whole());
+    for (size_t p = 0; p < kFoldLanes; p += kPair<T>) Step<kWeight, kMayBias>(c + p, Whole());
   }
   template <bool kWeight, bool kMayBias, class M>
   HWY_INLINE void Step(size_t i, M m) const {
